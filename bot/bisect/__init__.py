@@ -1,0 +1,1 @@
+"""The search loop between the pure core and whoever performs its jobs."""

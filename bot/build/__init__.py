@@ -1,0 +1,1 @@
+"""Binaries: recipes, builder, artifact cache."""

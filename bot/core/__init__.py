@@ -1,0 +1,1 @@
+"""Pure decisions: no clock, no git, no process, no unseeded randomness."""

@@ -1,0 +1,20 @@
+"""Errors, split by who has to act: the user, or whoever runs the machine.
+
+Neither is ever a verdict about a commit. What QEMU did is an `Outcome`, not an exception.
+"""
+
+
+class BotError(Exception):
+    """Base of all errors that the one handler in `cli` prints as a line instead of a traceback."""
+
+
+class UserError(BotError):
+    """What was asked for cannot be done as asked: the text says what, where, and what to do."""
+
+
+class InfraError(BotError):
+    """The machine failed us (disk, network, memory, lost process). Retryable, never a verdict."""
+
+
+class Stopped(BotError):
+    """The user or the init system asked us to stop (SIGINT, SIGTERM). What was recorded stays."""

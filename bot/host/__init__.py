@@ -1,0 +1,1 @@
+"""Doors to the machine: processes, git, disk, locks."""

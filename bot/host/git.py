@@ -1,0 +1,358 @@
+"""The door to git. GitPython is used here and nowhere else, and only to execute argv lists that are built here.
+
+Names given by people are resolved once, by `resolve`; after that only 40-hex ids travel, so that no name can be taken
+for an option. The environment is git's own defaults: no system or user configuration, no hooks, no prompts, and only
+the transports that were asked for (docs/architecture.md, Security).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import git as gitpython
+
+from bot.errors import InfraError, UserError
+from bot.model import Commit, Sha
+
+_HEX = re.compile(r"[0-9a-f]{40}\Z")
+_RELEASE = re.compile(r"v?(\d+(?:\.\d+){1,2}(?:-rc\d+)?)\Z")
+_FIELDS = "%H%x00%P%x00%s%x00%an%x00%ae%x00%aI%x00%cI%x00%B"
+_IDENTITY = {
+    "GIT_AUTHOR_NAME": "bot",
+    "GIT_AUTHOR_EMAIL": "bot@localhost",
+    "GIT_AUTHOR_DATE": "2000-01-01T00:00:00+00:00",
+    "GIT_COMMITTER_NAME": "bot",
+    "GIT_COMMITTER_EMAIL": "bot@localhost",
+    "GIT_COMMITTER_DATE": "2000-01-01T00:00:00+00:00",
+}
+
+for _name in [n for n in os.environ if n.startswith("GIT_") and n != "GIT_SSL_CAINFO"]:
+    del os.environ[_name]  # GitPython hands os.environ on; a GIT_DIR or GIT_INDEX_FILE of our caller is not for us
+
+
+def environment(local: bool = False) -> dict[str, str]:
+    """The environment of every git call; `local` lets git read repositories by path (`file`)."""
+    env = dict(os.environ)
+    settings = {"core.hooksPath": "/dev/null", "core.fsmonitor": "false", "submodule.recurse": "false", "gc.auto": "0"}
+    env |= {
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_ALLOW_PROTOCOL": "https:ssh:file" if local else "https:ssh",
+        "GIT_CONFIG_COUNT": str(len(settings)),
+        "LC_ALL": "C",
+    }
+    for i, (key, value) in enumerate(settings.items()):
+        env |= {f"GIT_CONFIG_KEY_{i}": key, f"GIT_CONFIG_VALUE_{i}": value}
+    return env
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A composition that git could not make; `paths` are those in conflict."""
+
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Revert:
+    """Op: undo one commit (relative to its first parent, if it is a merge)."""
+
+    sha: Sha
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """Op: bring one commit over (relative to its first parent, if it is a merge)."""
+
+    sha: Sha
+
+
+Op = Revert | Pick
+
+
+class Repository:
+    """One git repository, bare or not. Methods take and return 40-hex ids, except `resolve`, which makes them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not path.is_dir():
+            raise UserError(f"{path}: no such directory; give a git repository")
+        self._git = gitpython.Git(str(path))
+        self.dir = path  # `--git-dir` below
+        found = self._try("rev-parse", "--absolute-git-dir")
+        if found is None:
+            raise UserError(f"{path}: not a git repository")
+        self.dir = Path(found)
+
+    # -- running git ---------------------------------------------------------------------------------------------
+
+    def _execute(
+        self, *args: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> tuple[int, str, str]:
+        full = environment(local=True) | dict(env or {})
+        runner = gitpython.Git(str(cwd)) if cwd else self._git
+        try:
+            status, out, err = runner.execute(
+                ["git", *args],
+                with_extended_output=True,
+                with_exceptions=False,
+                strip_newline_in_stdout=False,
+                env=full,
+            )
+        except gitpython.GitCommandNotFound as error:
+            raise InfraError("git is not installed: apt-get install git") from error
+        return int(status or 0), _text(out), _text(err)
+
+    def _try(self, *args: str, env: Mapping[str, str] | None = None) -> str | None:
+        """Output without the last newline, or None if git exited non-zero."""
+        status, out, _ = self._execute(*args, env=env)
+        return out.rstrip("\n") if status == 0 else None
+
+    def _call(self, *args: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
+        """Output; raises `InfraError` with git's words if it exited non-zero."""
+        status, out, err = self._execute(*args, env=env, cwd=cwd)
+        if status != 0:
+            raise InfraError(f"{self.path}: git {args[0]} exited {status}: {err.strip() or out.strip()}")
+        return out
+
+    # -- names ---------------------------------------------------------------------------------------------------
+
+    def resolve(self, name: str) -> Sha:
+        """The commit that a name means: any git revision, or a release (`v4.2.0`, `4.2`), also without tags.
+
+        A release without a tag is the commit that set VERSION to it. Raises `UserError` for a name that means nothing.
+        """
+        found = self._revision(name)
+        if found is None and "/" not in name:
+            found = self._revision(f"refs/remotes/origin/{name}")
+        if found is None:
+            found = self._release(name)
+        if found is None:
+            raise UserError(
+                f"{name!r}: no such revision in {self.path}; give a commit, branch, tag or release (v4.2.0). "
+                "A release is also found without tags, by the commit that set VERSION"
+            )
+        return found
+
+    def _revision(self, name: str) -> Sha | None:
+        if not name or any(c in name for c in "\0\n"):
+            return None
+        found = self._try("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+        return found if found and _HEX.match(found) else None
+
+    def _release(self, name: str) -> Sha | None:
+        match = _RELEASE.match(name)
+        if match is None:
+            return None
+        digits, _, rc = match[1].partition("-rc")
+        numbers = [int(n) for n in digits.split(".")]
+        numbers += [0] * (3 - len(numbers))
+        if rc:  # 5.0.0-rc1 is 4.2.91 in VERSION; only the release before it tells, so look for the subject git log has
+            wanted = f"Update version for v{'.'.join(map(str, numbers))}-rc{rc} release"
+            lines = self._call("log", "--all", "--format=%H %s", "--", "VERSION").splitlines()
+            return next((line[:40] for line in lines if line[41:] == wanted), None)
+        version = ".".join(map(str, numbers))
+        for sha in self._call("log", "--all", "--format=%H", "--", "VERSION").split():
+            if self.file(sha, "VERSION") == version + "\n":
+                return sha
+        return None
+
+    def releases(self, tip: Sha) -> dict[str, Sha]:
+        """Every release (`v4.2.0`) reachable from tip, by the commit that set VERSION to it, oldest first."""
+        found: dict[str, Sha] = {}
+        log = self._call("log", "--reverse", "--format=%H", "-p", "-U0", tip, "--", "VERSION")
+        sha = ""
+        for line in log.splitlines():
+            if _HEX.match(line):
+                sha = line
+            elif (match := re.match(r"\+(\d+\.\d+\.(\d+))\s*\Z", line)) and int(match[2]) < 50:
+                found.setdefault(f"v{match[1]}", sha)
+        return found
+
+    # -- reading history -----------------------------------------------------------------------------------------
+
+    def commit(self, sha: Sha) -> Commit:
+        """What there is to say of one commit."""
+        return self.commits([sha])[0]
+
+    def commits(self, shas: Iterable[Sha]) -> list[Commit]:
+        """The same for several, in the order given."""
+        wanted = list(shas)
+        found: dict[Sha, Commit] = {}
+        for start in range(0, len(wanted), 500):
+            part = wanted[start : start + 500]
+            out = self._call("log", "--no-walk=unsorted", "-z", f"--format={_FIELDS}%x01", *part)
+            for record in out.split("\x01"):
+                fields = record.lstrip("\0\n").split("\0")
+                if len(fields) >= 8:
+                    sha, parents, subject, author, email, date, committed, body = fields[:8]
+                    found[sha] = Commit(sha, subject, author, email, date, committed, body, tuple(parents.split()))
+        return [found[sha] for sha in wanted]
+
+    def parents(self, good: Sequence[Sha], bad: Sha) -> dict[Sha, tuple[Sha, ...]]:
+        """Commits reachable from bad and from no good, oldest first (parents before children), with all parents."""
+        out = self._call("rev-list", "--parents", "--topo-order", "--reverse", bad, *(f"^{g}" for g in good))
+        lines = (line.split() for line in out.splitlines())
+        return {ids[0]: tuple(ids[1:]) for ids in lines if ids}
+
+    def first_parents(self, good: Sha, bad: Sha) -> list[Sha]:
+        """Commits on bad's first-parent line that good has not, oldest first."""
+        return self._call("rev-list", "--first-parent", "--reverse", bad, f"^{good}").split()
+
+    def is_ancestor(self, older: Sha, newer: Sha) -> bool:
+        return self._try("merge-base", "--is-ancestor", older, newer) is not None
+
+    def merge_base(self, one: Sha, other: Sha) -> Sha | None:
+        """The best common ancestor, or None if the histories have nothing in common."""
+        found = self._try("merge-base", one, other)
+        return found.splitlines()[0] if found else None
+
+    def paths(self, sha: Sha) -> tuple[str, ...]:
+        """Paths that a commit changes against its first parent."""
+        out = self._call(
+            "diff-tree", "-r", "--root", "--no-commit-id", "--name-only", "-z", "-m", "--first-parent", sha
+        )
+        return tuple(p for p in out.split("\0") if p)
+
+    def file(self, sha: Sha, path: str) -> str | None:
+        """A file's text in a commit's tree, or None if it is not there."""
+        status, out, _ = self._execute("cat-file", "blob", f"{sha}:{path}")
+        return out if status == 0 else None
+
+    def entry(self, sha: Sha, path: str) -> tuple[str, Sha] | None:
+        """(type, object id) of a path in a commit's tree: blob, tree, or commit for a submodule; None if absent."""
+        out = self._call("ls-tree", "-z", sha, "--", path.rstrip("/"))
+        for record in out.split("\0"):
+            meta, _, name = record.partition("\t")
+            if name == path.rstrip("/"):
+                _, kind, oid = meta.split()
+                return kind, oid
+        return None
+
+    # -- refs and remotes ----------------------------------------------------------------------------------------
+
+    def branches(self) -> dict[str, Sha]:
+        """Branch name -> tip, of the upstream that `fetch` follows."""
+        out = self._call("for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", "refs/remotes/origin")
+        found: dict[str, Sha] = {}
+        for line in out.splitlines():
+            sha, ref = line.split(" ", 1)
+            name = ref.removeprefix("refs/heads/").removeprefix("refs/remotes/origin/")
+            if name != "HEAD":
+                found[name] = sha
+        return found
+
+    def fetch(self, url: str) -> None:
+        """Bring every branch and tag of url here, also those that were forced; what went is pruned."""
+        self._call(
+            "fetch", "--quiet", "--prune", "--no-recurse-submodules", "--end-of-options", url,
+            "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*",
+        )  # fmt: skip
+
+    # -- trees ---------------------------------------------------------------------------------------------------
+
+    def checkout(self, sha: Sha, tree: Path, index: Path) -> None:
+        """Make the folder `tree` (no .git in it) hold the commit's files; times of unchanged files are kept.
+
+        `index` is git's own note of what the folder holds; delete both to start anew.
+        """
+        tree.mkdir(parents=True, exist_ok=True)
+        env = {"GIT_DIR": str(self.dir), "GIT_WORK_TREE": str(tree), "GIT_INDEX_FILE": str(index)}
+        if not index.exists():
+            self._call("read-tree", "--empty", env=env, cwd=tree)
+        else:
+            (index.parent / (index.name + ".lock")).unlink(missing_ok=True)  # left by a git that was killed
+        self._call("read-tree", "--reset", "-u", sha, env=env, cwd=tree)
+        self._call("checkout-index", "--all", "--force", "--quiet", env=env, cwd=tree)
+
+    def worktree(self, sha: Sha, path: Path) -> None:
+        """Put a linked worktree (with a .git) at path on the commit; it is made or moved as needed."""
+        if (path / ".git").exists():
+            self._call("checkout", "--quiet", "--force", "--detach", sha, cwd=path)
+        else:
+            self._call("worktree", "prune")
+            self._call("worktree", "add", "--quiet", "--force", "--detach", str(path), sha)
+
+    def compose(self, base: Sha, ops: Sequence[Op]) -> Sha | Conflict:
+        """base with ops applied in turn, as a real commit under refs/bot/, with fixed identity and dates.
+
+        The same base and ops give the same id. Works on an index of its own: no work tree is needed or touched.
+        """
+        head = base
+        for op in ops:
+            done = self._apply(head, op)
+            if isinstance(done, Conflict):
+                return done
+            head = done
+        self._call("update-ref", f"refs/bot/{head}", head)
+        return head
+
+    def _apply(self, head: Sha, op: Op) -> Sha | Conflict:
+        """head with one op as a commit on top; a three-way merge, as `git revert` and `git cherry-pick` do it."""
+        parent = self._try("rev-parse", "--verify", "--quiet", "--end-of-options", f"{op.sha}^1")
+        if parent is None:
+            raise UserError(f"{op.sha[:12]} has no parent: it can be neither reverted nor picked")
+        old, new = (op.sha, parent) if isinstance(op, Revert) else (parent, op.sha)
+        with tempfile.TemporaryDirectory(prefix="bot-compose-") as scratch:
+            patch = Path(scratch) / "patch"
+            env = {"GIT_DIR": str(self.dir), "GIT_INDEX_FILE": str(Path(scratch) / "index")}
+            diff = ("diff-tree", "-r", "-p", "--binary", "--full-index", "--no-color", f"--output={patch}", old, new)
+            self._call(*diff, env=env)
+            self._call("read-tree", head, env=env)
+            status, _, err = self._execute("apply", "--cached", "--3way", "--allow-empty", str(patch), env=env)
+            if status != 0:
+                unmerged = self._call("ls-files", "--unmerged", "-z", env=env).split("\0")
+                paths = dict.fromkeys(entry.partition("\t")[2] for entry in unmerged if entry)
+                named = re.findall(r"^error: (?:patch failed: )?(.+?):(?: \S+|\d+)", err, re.MULTILINE)
+                return Conflict(tuple(paths) or tuple(dict.fromkeys(named)))
+            tree = self._call("write-tree", env=env).strip()
+        verb = "Revert" if isinstance(op, Revert) else "Pick"
+        return self._call("commit-tree", tree, "-p", head, "-m", f"{verb} {op.sha}", env=_IDENTITY).strip()
+
+
+def clone(url: str, path: Path, *, say: Callable[[str], None] = lambda _: None) -> Repository:
+    """The bot's own bare copy of upstream at `path`, fetched to now. A half-made one from a killed start is redone.
+
+    Raises `UserError` with git's words if url cannot be reached and there is no copy yet, `InfraError` if there is one.
+    """
+    local = is_local(url)
+    new = not (path / "HEAD").exists()
+    if new:
+        say(f"cloning {url}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(path.name + ".part")
+        shutil.rmtree(part, ignore_errors=True)
+        argv = ["git", "clone", "--quiet", "--bare", "--no-recurse-submodules", "--end-of-options", url, str(part)]
+        result = subprocess.run(argv, env=environment(local), capture_output=True, text=True, check=False)
+        if result.returncode != 0:
+            raise UserError(f"upstream.url: cannot clone {url}: {result.stderr.strip()}")
+        part.rename(path)
+        return Repository(path)
+    repository = Repository(path)
+    for attempt in range(3):
+        try:
+            repository.fetch(url)
+            return repository
+        except InfraError as error:
+            if attempt == 2:
+                raise InfraError(f"upstream.url: cannot fetch {url}: {error}") from error
+            time.sleep(2**attempt)
+    raise AssertionError("unreachable")
+
+
+def is_local(url: str) -> bool:
+    """True for a path or file:// URL."""
+    return url.startswith(("/", "./", "../", "file://")) or ("://" not in url and ":" not in url)
+
+
+def _text(data: str | bytes) -> str:
+    return data.decode(errors="replace") if isinstance(data, bytes) else data

@@ -1,0 +1,200 @@
+"""The one door to child processes: argv lists, a deadline, a process group that is gone afterwards, a capped log."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from bot.errors import InfraError, Stopped, UserError
+
+_POLL = 0.1  # seconds between looks at the stop event
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """How a process ended. `returncode` is negative for a signal; `output` holds stdout and stderr as they came."""
+
+    argv: tuple[str, ...]
+    returncode: int
+    output: str
+    seconds: float
+    timed_out: bool = False
+
+    @property
+    def ok(self) -> bool:
+        return self.returncode == 0 and not self.timed_out
+
+
+class HeadTail:
+    """Keeps the first and last `limit // 2` bytes of what it is fed, and says how much it dropped between them."""
+
+    def __init__(self, limit: int) -> None:
+        self._half = max(limit // 2, 1)
+        self._head = bytearray()
+        self._tail = bytearray()
+        self._dropped = 0
+
+    def feed(self, data: bytes) -> None:
+        room = self._half - len(self._head)
+        if room > 0:
+            self._head += data[:room]
+            data = data[room:]
+        self._tail += data
+        if len(self._tail) > 2 * self._half:
+            self._dropped += len(self._tail) - self._half
+            del self._tail[: -self._half]
+
+    def text(self) -> str:
+        excess = len(self._tail) - self._half
+        dropped, tail = self._dropped, bytes(self._tail)
+        if excess > 0 and dropped:
+            dropped, tail = dropped + excess, tail[excess:]
+        if dropped:
+            gap = f"\n[... {dropped} bytes dropped ...]\n".encode()
+            return (bytes(self._head) + gap + tail).decode(errors="replace")
+        return (bytes(self._head) + tail).decode(errors="replace")
+
+
+@cache
+def _setpriv() -> str | None:
+    """util-linux's setpriv, which asks the kernel to end a child when we die (prctl PR_SET_PDEATHSIG)."""
+    return shutil.which("setpriv")
+
+
+def dies_with_us(argv: Sequence[str], sig: str = "KILL") -> list[str]:
+    """argv wrapped so that the kernel sends `sig` to the process when the calling thread dies, even by kill -9."""
+    setpriv = _setpriv()
+    return [setpriv, "--pdeathsig", sig, "--", *argv] if setpriv else list(argv)
+
+
+def kill_group(process: subprocess.Popen[bytes], grace: float = 2.0) -> None:
+    """End every process of the group that `process` leads: TERM, then KILL after `grace` seconds; reaps it."""
+    for sig, wait in ((signal.SIGTERM, grace), (signal.SIGKILL, None)):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, sig)
+        try:
+            process.wait(timeout=wait)
+        except subprocess.TimeoutExpired:
+            continue
+        if sig == signal.SIGTERM:
+            continue  # the leader is gone; its children may not be: KILL them too
+        return
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+    log_limit: int = 4 * 2**20,
+    stop: threading.Event | None = None,
+    on_line: Callable[[str], None] | None = None,
+    stdin: bytes | None = None,
+) -> Completed:
+    """Run argv to its end and return how it went; a non-zero exit is a result, not an exception.
+
+    `env` is the whole environment (None: ours). After `timeout` seconds the process group is killed and `timed_out`
+    is set. `on_line` sees each line of output as it comes. `log_limit` is the bytes kept, head and tail.
+
+    Raises `UserError` if the program cannot be executed, `Stopped` if `stop` was set, `InfraError` if the machine is
+    out of memory or processes. In each case nothing of the process is left.
+    """
+    began = time.monotonic()
+    try:
+        process = subprocess.Popen(
+            dies_with_us(argv, "TERM") if shutil.which(argv[0], path=(env or os.environ).get("PATH")) else list(argv),
+            cwd=cwd,
+            env=None if env is None else dict(env),
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except (FileNotFoundError, PermissionError, NotADirectoryError) as error:
+        raise UserError(f"cannot run {argv[0]}: {error.strerror}: {error.filename}") from error
+    except OSError as error:
+        if error.errno == errno.ENOEXEC:
+            raise UserError(f"cannot run {argv[0]}: not an executable of this machine") from error
+        raise InfraError(f"cannot start {argv[0]}: {error}") from error
+    keep = HeadTail(log_limit)
+    timed_out = False
+    partial = b""
+    try:
+        if stdin is not None and process.stdin is not None:
+            feeder = threading.Thread(target=_feed, args=(process, stdin), daemon=True)
+            feeder.start()
+        assert process.stdout is not None  # noqa: S101 - narrows the type; PIPE was asked for
+        os.set_blocking(process.stdout.fileno(), False)
+        with selectors.DefaultSelector() as selector:
+            selector.register(process.stdout, selectors.EVENT_READ)
+            while True:
+                if stop is not None and stop.is_set():
+                    raise Stopped(f"stopped while running {argv[0]}")
+                if timeout is not None and time.monotonic() - began > timeout:
+                    timed_out = True
+                    break
+                if not selector.select(_POLL):
+                    if process.poll() is not None:
+                        break  # a survivor may hold the pipe open; the leader's end is the end
+                    continue
+                data = process.stdout.read(65536)
+                if data is None:
+                    continue
+                if not data:
+                    break
+                keep.feed(data)
+                if on_line is not None:
+                    *lines, partial = (partial + data).split(b"\n")
+                    for line in lines:
+                        on_line(line.decode(errors="replace"))
+                    partial = partial[-65536:]
+        if not timed_out:
+            remaining = None if timeout is None else max(timeout - (time.monotonic() - began), 0.1)
+            try:
+                process.wait(timeout=remaining)
+            except subprocess.TimeoutExpired:
+                timed_out = True
+        returncode = process.poll()
+    finally:
+        kill_group(process)
+        if process.stdout is not None:
+            process.stdout.close()
+    if on_line is not None and partial:
+        on_line(partial.decode(errors="replace"))
+    return Completed(
+        argv=tuple(argv),
+        returncode=process.returncode if returncode is None else returncode,
+        output=keep.text(),
+        seconds=time.monotonic() - began,
+        timed_out=timed_out,
+    )
+
+
+def _feed(process: subprocess.Popen[bytes], data: bytes) -> None:
+    try:
+        assert process.stdin is not None  # noqa: S101 - narrows the type; PIPE was asked for
+        process.stdin.write(data)
+        process.stdin.close()
+    except (BrokenPipeError, ValueError):
+        pass  # it ended without reading all; its exit code tells
+
+
+def check(completed: Completed) -> str:
+    """The output of a process that must succeed; raises `InfraError` with the command, exit code and last lines."""
+    if completed.ok:
+        return completed.output
+    how = "timed out" if completed.timed_out else f"exited {completed.returncode}"
+    tail = "\n".join(completed.output.splitlines()[-20:])
+    raise InfraError(f"{' '.join(completed.argv)}: {how} after {completed.seconds:.0f} s\n{tail}")

@@ -1,0 +1,1 @@
+"""What people read: mails, pages, logs, JSON. Reads the model, runs nothing."""

@@ -1,0 +1,1 @@
+"""One migration between two QEMU processes, and what was seen."""

@@ -1,0 +1,1 @@
+"""What is remembered: SQLite rows and content-addressed blobs."""

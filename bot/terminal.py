@@ -1,0 +1,98 @@
+"""Progress for people: one live line on a terminal, plain lines elsewhere (logs, pipes, CI)."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+from rich.console import Console
+from rich.status import Status
+
+_EVERY = 20.0  # seconds between two plain lines about the same piece of work
+
+
+class Plain:
+    """Lines to a stream that is not a terminal; a long piece of work is told of now and then, with an ETA."""
+
+    def __init__(self, stream: TextIO = sys.stderr, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._what = ""
+        self._began = self._told = clock()
+
+    def _line(self, text: str) -> None:
+        print(time.strftime("%H:%M:%S"), text, file=self._stream, flush=True)
+
+    def say(self, text: str) -> None:
+        with self._lock:
+            self._line(text)
+
+    def work(self, what: str, done: int = 0, total: int = 0) -> None:
+        with self._lock:
+            now = self._clock()
+            if what != self._what:
+                self._what, self._began = what, now
+            elif now - self._told < _EVERY:
+                return
+            self._told = now
+            self._line(what + share(done, total, now - self._began))
+
+
+class Live:
+    """The same on a terminal: what is kept scrolls by, what goes on now is one line that is replaced."""
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console = console
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._what = ""
+        self._began = clock()
+        self._status: Status | None = None
+
+    def say(self, text: str) -> None:
+        with self._lock:
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def work(self, what: str, done: int = 0, total: int = 0) -> None:
+        with self._lock:
+            if what != self._what:
+                self._what, self._began = what, self._clock()
+            line = (what + share(done, total, self._clock() - self._began)).replace("[", r"\[")
+            if self._status is None:
+                self._status = self._console.status(line)
+                self._status.start()
+            else:
+                self._status.update(line)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+
+def share(done: int, total: int, seconds: float) -> str:
+    """` (12 of 1440, about 2 min left)`; empty when nothing is known."""
+    if total <= 0:
+        return ""
+    text = f"{done} of {total}"
+    if 0 < done < total and seconds >= 5:
+        text += f", about {duration(seconds / done * (total - done))} left"
+    return f" ({text})"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: `8 s`, `3 min`, `2 h 5 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def progress() -> Plain | Live:
+    """The one that fits standard error."""
+    return Live(Console(stderr=True)) if sys.stderr.isatty() else Plain()

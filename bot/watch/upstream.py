@@ -1,0 +1,41 @@
+"""What is new upstream: the branches that are watched, and their tips."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from bot.errors import UserError
+from bot.model import Sha
+
+_STABLE = re.compile(r"stable-(\d+)\.(\d+)\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Tip:
+    """A watched branch as it stands; `since` is the revision that its first cycle starts from, if one was named."""
+
+    branch: str
+    sha: Sha
+    since: str | None = None
+
+
+def watched(branches: Mapping[str, Sha], patterns: Iterable[tuple[str, str | None]], stable: int) -> tuple[Tip, ...]:
+    """Tips of the branches that match a (pattern, since), and of the `stable` newest stable-X.Y branches.
+
+    Raises `UserError` for a plain name that upstream does not have; a pattern may match nothing.
+    """
+    tips: dict[str, Tip] = {}
+    for pattern, since in patterns:
+        found = sorted(name for name in branches if fnmatchcase(name, pattern))
+        if not found and not any(c in pattern for c in "*?["):
+            known = ", ".join(sorted(branches)[:10]) or "none"
+            raise UserError(f"watch.branches: upstream has no branch {pattern!r}; it has: {known}")
+        for name in found:
+            tips.setdefault(name, Tip(name, branches[name], since))
+    numbered = sorted(((int(m[1]), int(m[2]), name) for name in branches if (m := _STABLE.match(name))), reverse=True)
+    for _, _, name in numbered[:stable]:
+        tips.setdefault(name, Tip(name, branches[name]))
+    return tuple(tips.values())
