@@ -10,16 +10,16 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
-import tempfile
-import time
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+os.environ["GIT_PYTHON_REFRESH"] = "quiet"  # without git the import must pass: `_execute` says what to install
 import git as gitpython
 
-from bot.errors import InfraError, UserError
+from bot.errors import InfraError, Stopped, UserError
+from bot.host import process
 from bot.model import Commit, Sha
 
 _HEX = re.compile(r"[0-9a-f]{40}\Z")
@@ -88,17 +88,18 @@ class Repository:
             raise UserError(f"{path}: no such directory; give a git repository")
         self._git = gitpython.Git(str(path))
         self.dir = path  # `--git-dir` below
-        found = self._try("rev-parse", "--absolute-git-dir")
-        if found is None:
-            raise UserError(f"{path}: not a git repository")
-        self.dir = Path(found)
+        status, found, err = self._execute("rev-parse", "--absolute-git-dir", cwd=path)
+        if status != 0:
+            raise UserError(f"{path}: not a git repository that can be read: {err.strip()}")
+        self.dir = Path(found.removesuffix("\n"))
 
     # -- running git ---------------------------------------------------------------------------------------------
 
     def _execute(
         self, *args: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
     ) -> tuple[int, str, str]:
-        full = environment(local=True) | dict(env or {})
+        # a GIT_DIR: were the repository gone, git would look for another one from here upwards
+        full = environment(local=True) | ({} if cwd else {"GIT_DIR": str(self.dir)}) | dict(env or {})
         runner = gitpython.Git(str(cwd)) if cwd else self._git
         try:
             status, out, err = runner.execute(
@@ -106,6 +107,7 @@ class Repository:
                 with_extended_output=True,
                 with_exceptions=False,
                 strip_newline_in_stdout=False,
+                stdout_as_string=False,
                 env=full,
             )
         except gitpython.GitCommandNotFound as error:
@@ -190,12 +192,11 @@ class Repository:
         found: dict[Sha, Commit] = {}
         for start in range(0, len(wanted), 500):
             part = wanted[start : start + 500]
-            out = self._call("log", "--no-walk=unsorted", "-z", f"--format={_FIELDS}%x01", *part)
-            for record in out.split("\x01"):
-                fields = record.lstrip("\0\n").split("\0")
-                if len(fields) >= 8:
-                    sha, parents, subject, author, email, date, committed, body = fields[:8]
-                    found[sha] = Commit(sha, subject, author, email, date, committed, body, tuple(parents.split()))
+            out = self._call("log", "--no-walk=unsorted", "-z", f"--format={_FIELDS}", *part)
+            fields = out.split("\0")  # no field can hold a NUL: git itself ends names and messages there
+            for i in range(0, len(fields) - 7, 8):
+                sha, parents, subject, author, email, date, committed, body = fields[i : i + 8]
+                found[sha] = Commit(sha, subject, author, email, date, committed, body, tuple(parents.split()))
         return [found[sha] for sha in wanted]
 
     def parents(self, good: Sequence[Sha], bad: Sha) -> dict[Sha, tuple[Sha, ...]]:
@@ -223,6 +224,10 @@ class Repository:
         )
         return tuple(p for p in out.split("\0") if p)
 
+    def mentioning(self, sha: Sha) -> list[Sha]:
+        """Commits of any branch whose message names sha (by 8 digits or more), newest first."""
+        return self._call("log", "--all", "--format=%H", "--fixed-strings", f"--grep={sha[:8]}").split()
+
     def file(self, sha: Sha, path: str) -> str | None:
         """A file's text in a commit's tree, or None if it is not there."""
         status, out, _ = self._execute("cat-file", "blob", f"{sha}:{path}")
@@ -236,6 +241,16 @@ class Repository:
             if name == path.rstrip("/"):
                 _, kind, oid = meta.split()
                 return kind, oid
+        return None
+
+    def submodule_url(self, sha: Sha, path: str) -> str | None:
+        """The URL that a commit's .gitmodules gives for the submodule at path, or None."""
+        blob = f"--blob={sha}:.gitmodules"
+        paths = self._try("config", blob, "--null", "--get-regexp", r"^submodule\..*\.path$") or ""
+        for record in paths.split("\0"):
+            key, _, value = record.partition("\n")
+            if value == path:
+                return self._try("config", blob, "--get", key.removesuffix("path") + "url")
         return None
 
     # -- refs and remotes ----------------------------------------------------------------------------------------
@@ -256,6 +271,7 @@ class Repository:
         self._call(
             "fetch", "--quiet", "--prune", "--no-recurse-submodules", "--end-of-options", url,
             "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*",
+            env={"GIT_ALLOW_PROTOCOL": environment(is_local(url))["GIT_ALLOW_PROTOCOL"]},
         )  # fmt: skip
 
     # -- trees ---------------------------------------------------------------------------------------------------
@@ -265,6 +281,7 @@ class Repository:
 
         `index` is git's own note of what the folder holds; delete both to start anew.
         """
+        tree, index = tree.absolute(), index.absolute()  # git runs in the tree
         tree.mkdir(parents=True, exist_ok=True)
         env = {"GIT_DIR": str(self.dir), "GIT_WORK_TREE": str(tree), "GIT_INDEX_FILE": str(index)}
         if not index.exists():
@@ -272,7 +289,7 @@ class Repository:
         else:
             (index.parent / (index.name + ".lock")).unlink(missing_ok=True)  # left by a git that was killed
         self._call("read-tree", "--reset", "-u", sha, env=env, cwd=tree)
-        self._call("checkout-index", "--all", "--force", "--quiet", env=env, cwd=tree)
+        self._call("checkout-index", "--all", "--force", "--quiet", "-u", env=env, cwd=tree)
 
     def worktree(self, sha: Sha, path: Path) -> None:
         """Put a linked worktree (with a .git) at path on the commit; it is made or moved as needed."""
@@ -285,7 +302,7 @@ class Repository:
     def compose(self, base: Sha, ops: Sequence[Op]) -> Sha | Conflict:
         """base with ops applied in turn, as a real commit under refs/bot/, with fixed identity and dates.
 
-        The same base and ops give the same id. Works on an index of its own: no work tree is needed or touched.
+        The same base and ops give the same id. No index and no work tree is needed or touched.
         """
         head = base
         for op in ops:
@@ -297,55 +314,73 @@ class Repository:
         return head
 
     def _apply(self, head: Sha, op: Op) -> Sha | Conflict:
-        """head with one op as a commit on top; a three-way merge, as `git revert` and `git cherry-pick` do it."""
+        """head with one op as a commit on top; a three-way merge, as `git revert` and `git cherry-pick` do it.
+
+        The merge base is the commit before the op's change. git 2.39 has no --merge-base for merge-tree, so the three
+        trees are put into commits of which the first is the parent of the others.
+        """
         parent = self._try("rev-parse", "--verify", "--quiet", "--end-of-options", f"{op.sha}^1")
         if parent is None:
             raise UserError(f"{op.sha[:12]} has no parent: it can be neither reverted nor picked")
         old, new = (op.sha, parent) if isinstance(op, Revert) else (parent, op.sha)
-        with tempfile.TemporaryDirectory(prefix="bot-compose-") as scratch:
-            patch = Path(scratch) / "patch"
-            env = {"GIT_DIR": str(self.dir), "GIT_INDEX_FILE": str(Path(scratch) / "index")}
-            diff = ("diff-tree", "-r", "-p", "--binary", "--full-index", "--no-color", f"--output={patch}", old, new)
-            self._call(*diff, env=env)
-            self._call("read-tree", head, env=env)
-            status, _, err = self._execute("apply", "--cached", "--3way", "--allow-empty", str(patch), env=env)
-            if status != 0:
-                unmerged = self._call("ls-files", "--unmerged", "-z", env=env).split("\0")
-                paths = dict.fromkeys(entry.partition("\t")[2] for entry in unmerged if entry)
-                named = re.findall(r"^error: (?:patch failed: )?(.+?):(?: \S+|\d+)", err, re.MULTILINE)
-                return Conflict(tuple(paths) or tuple(dict.fromkeys(named)))
-            tree = self._call("write-tree", env=env).strip()
+        base, ours, theirs = (self._call("rev-parse", f"{sha}^{{tree}}").strip() for sha in (old, head, new))
+        fork = self._tree_commit(base)
+        sides = self._tree_commit(ours, fork), self._tree_commit(theirs, fork)
+        status, out, err = self._execute("merge-tree", "--write-tree", "--name-only", "--no-messages", "-z", *sides)
+        if status not in (0, 1):
+            raise InfraError(f"{self.path}: git merge-tree exited {status}: {err.strip()}")
+        tree, *paths = out.rstrip("\0").split("\0")
+        if status == 1:
+            return Conflict(tuple(dict.fromkeys(paths)))
         verb = "Revert" if isinstance(op, Revert) else "Pick"
-        return self._call("commit-tree", tree, "-p", head, "-m", f"{verb} {op.sha}", env=_IDENTITY).strip()
+        return self._tree_commit(tree, head, message=f"{verb} {op.sha}")
+
+    def _tree_commit(self, tree: Sha, *parents: Sha, message: str = "bot") -> Sha:
+        """A commit of a tree, with fixed identity and dates; no ref names it."""
+        argv = ["commit-tree", tree, "-m", message]
+        for parent in parents:
+            argv += ["-p", parent]
+        return self._call(*argv, env=_IDENTITY).strip()
 
 
-def clone(url: str, path: Path, *, say: Callable[[str], None] = lambda _: None) -> Repository:
+def clone(
+    url: str,
+    path: Path,
+    *,
+    say: Callable[[str], None] = lambda _: None,
+    stop: threading.Event | None = None,
+) -> Repository:
     """The bot's own bare copy of upstream at `path`, fetched to now. A half-made one from a killed start is redone.
 
-    Raises `UserError` with git's words if url cannot be reached and there is no copy yet, `InfraError` if there is one.
+    Raises `UserError` with git's words if url cannot be reached and there is no copy yet, `InfraError` if there is
+    one, `Stopped` if `stop` was set.
     """
-    local = is_local(url)
-    new = not (path / "HEAD").exists()
-    if new:
-        say(f"cloning {url}")
+    if is_local(url) and not url.startswith("file://"):
+        url = str(Path(url).absolute())  # `fetch` runs elsewhere
+    shown = re.sub(r"://[^/@\s]+@", "://", url)  # a password in it is not for logs
+    if not (path / "HEAD").exists():
+        say(f"cloning {shown}")
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(path.name + ".part")
         shutil.rmtree(part, ignore_errors=True)
         argv = ["git", "clone", "--quiet", "--bare", "--no-recurse-submodules", "--end-of-options", url, str(part)]
-        result = subprocess.run(argv, env=environment(local), capture_output=True, text=True, check=False)
-        if result.returncode != 0:
-            raise UserError(f"upstream.url: cannot clone {url}: {result.stderr.strip()}")
+        result = process.run(argv, env=environment(is_local(url)), stop=stop)
+        if not result.ok:
+            said = result.output.strip().replace(url, shown)
+            raise UserError(f"upstream.url: cannot clone {shown}: {said}")
         part.rename(path)
         return Repository(path)
     repository = Repository(path)
-    for attempt in range(3):
+    for pause in (1, 4, 0):
         try:
             repository.fetch(url)
             return repository
         except InfraError as error:
-            if attempt == 2:
-                raise InfraError(f"upstream.url: cannot fetch {url}: {error}") from error
-            time.sleep(2**attempt)
+            if not pause:
+                said = str(error).replace(url, shown)
+                raise InfraError(f"upstream.url: cannot fetch {shown}: {said}") from error
+            if (stop or threading.Event()).wait(pause):
+                raise Stopped(f"stopped while fetching {shown}") from error
     raise AssertionError("unreachable")
 
 

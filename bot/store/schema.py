@@ -12,6 +12,7 @@ commits = Table(
     Column("branch", String, primary_key=True),
     Column("sha", String(40), primary_key=True),
     Column("seen", Float, nullable=False, doc="when it was first the tip of the branch, seconds since the epoch"),
+    Column("data", Text, nullable=False, doc="the Commit as JSON"),
 )
 
 builds = Table(
@@ -55,6 +56,7 @@ regressions = Table(
     Column("data", Text, nullable=False, doc="the Regression as JSON"),
     Column("finding", String, nullable=True, doc="name of the Finding's class; null while the search is not done"),
     Column("report", String(64), nullable=True, doc="blob: the Report as JSON"),
+    Column("log", String(64), nullable=True, doc="blob: the search, for `git bisect replay` and `bot replay`"),
 )
 
 reports = Table(

@@ -20,11 +20,12 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.pool import NullPool
 
 from bot.errors import InfraError, UserError
-from bot.model import Build, Case, Log, Outcome, Regression, Run, Sha
+from bot.model import Build, Case, Commit, Log, Outcome, Regression, Run, Sha
 from bot.store import schema
 from bot.store.blobs import Blobs
 
 _BUILD = TypeAdapter(Build)
+_COMMIT = TypeAdapter(Commit)
 _RUN = TypeAdapter(Run)
 _REGRESSION = TypeAdapter(Regression)
 
@@ -38,6 +39,7 @@ class Entry:
     state: str
     finding: str | None
     report: str | None  # JSON of the Report, None if there is none yet
+    log: str = ""  # of the search, for `git bisect replay` and `bot replay`
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,19 +178,23 @@ class Store:
 
     # -- branches ------------------------------------------------------------------------------------------------
 
-    def see(self, branch: str, sha: Sha) -> bool:
+    def see(self, branch: str, commit: Commit) -> bool:
         """Note a branch's tip; True if it was not seen there before."""
+        data = _COMMIT.dump_json(commit).decode()
+        row = {"branch": branch, "sha": commit.sha, "seen": self.clock(), "data": data}
         try:
             with self._write() as connection:
-                connection.execute(insert(schema.commits), {"branch": branch, "sha": sha, "seen": self.clock()})
+                connection.execute(insert(schema.commits), row)
         except IntegrityError:
             return False
         return True
 
-    def seen(self, branch: str) -> list[Sha]:
-        """Tips of a branch, in the order they were seen."""
-        table = schema.commits.c
-        return [row["sha"] for row in self._rows(select(table.sha).where(table.branch == branch).order_by(table.seen))]
+    def seen(self) -> dict[str, list[Commit]]:
+        """Tips of each branch, in the order they were seen."""
+        found: dict[str, list[Commit]] = {}
+        for row in self._rows(select(schema.commits).order_by(schema.commits.c.seen)):
+            found.setdefault(row["branch"], []).append(_COMMIT.validate_json(row["data"]))
+        return found
 
     # -- regressions ---------------------------------------------------------------------------------------------
 
@@ -209,11 +215,11 @@ class Store:
         with self._write() as connection:
             self._update(connection, regression.id, data=_REGRESSION.dump_json(regression).decode())
 
-    def conclude(self, regression_id: str, finding: str, report: str, *, state: str = "open") -> None:
-        """Note how the search ended, with the report as JSON."""
-        blob = self.blobs.put(report)
+    def conclude(self, regression_id: str, finding: str, report: str, log: str) -> None:
+        """Note how the search ended, with the report as JSON and the search's log."""
+        values = {"finding": finding, "report": self.blobs.put(report), "log": self.blobs.put(log)}
         with self._write() as connection:
-            self._update(connection, regression_id, finding=finding, report=blob, state=state)
+            self._update(connection, regression_id, **values)
 
     @staticmethod
     def _update(connection: Connection, regression_id: str, **values: Any) -> None:
@@ -232,6 +238,7 @@ class Store:
                 state=row["state"],
                 finding=row["finding"],
                 report=self._blob(row["report"]) if row["report"] else None,
+                log=self._blob(row["log"]) if row["log"] else "",
             )
             for row in self._rows(query)
         ]

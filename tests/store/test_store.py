@@ -19,6 +19,7 @@ from bot.model import (
     BuildKind,
     BuildStatus,
     Case,
+    Commit,
     Direction,
     Log,
     Observation,
@@ -84,11 +85,11 @@ def test_regressions_are_numbered_and_concluded(tmp_path: Path) -> None:
     first = store.open_regression(Regression("", SIGNATURE, (CASE,), A, B, "master"))
     second = store.open_regression(Regression("", SIGNATURE, (CASE,), A, C, "master"))
     assert (first.id, second.id) == ("r0001", "r0002")
-    store.conclude("r0002", "FirstBad", '{"report": 1}')
+    store.conclude("r0002", "first-bad", '{"report": 1}', "git bisect start")
     entries = Store(tmp_path).regressions()
-    assert [(e.regression.id, e.finding, e.report) for e in entries] == [
-        ("r0001", None, None),
-        ("r0002", "FirstBad", '{"report": 1}'),
+    assert [(e.regression.id, e.finding, e.report, e.log) for e in entries] == [
+        ("r0001", None, None, ""),
+        ("r0002", "first-bad", '{"report": 1}', "git bisect start"),
     ]
     with pytest.raises(UserError, match=r"r0009: no such regression"):
         store.regressions("r0009")
@@ -107,8 +108,9 @@ def test_a_mail_rendered_again_replaces_itself(tmp_path: Path) -> None:
 def test_tips_and_cycles(tmp_path: Path) -> None:
     now = iter(range(100))
     store = Store(tmp_path, clock=lambda: float(next(now)))
-    assert [store.see("master", sha) for sha in (A, A, B)] == [True, False, True]
-    assert store.seen("master") == [A, B]
+    one, two = (Commit(sha, "subject", "A", "a@example.org", "2020-01-01", "2020-01-01") for sha in (A, B))
+    assert [store.see("master", commit) for commit in (one, one, two)] == [True, False, True]
+    assert store.seen() == {"master": [one, two]}
     cycle = store.begin_cycle()
     assert store.cycles()[0].ended is None
     store.end_cycle(cycle, "nothing new")

@@ -1,0 +1,28 @@
+# The bot with everything it builds and smokes QEMU with, on Debian 12. The command says what the container is:
+#
+#   docker build -t migbot .
+#   docker run --security-opt seccomp=unconfined -v migbot:/var/lib/bot migbot doctor
+#   docker run --security-opt seccomp=unconfined -v migbot:/var/lib/bot migbot run           # the coordinator
+#   docker run ... migbot bisect v4.2.0..master                                              # one question
+#
+# seccomp=unconfined lets bubblewrap make the namespaces in which foreign code is built and run; `doctor` tells whether
+# that works. For KVM add --device /dev/kvm. State and cache live in the volume; the image holds no secret.
+FROM debian:12
+
+WORKDIR /opt/src
+COPY .ci/setup .ci/setup
+RUN .ci/setup packages && apt-get clean && rm -rf /var/lib/apt/lists/* .cache
+
+COPY pyproject.toml README.md LICENSE config.yaml ./
+COPY templates templates
+COPY bot bot
+RUN python3 -m venv /opt/bot \
+    && /opt/bot/bin/pip install --no-cache-dir --disable-pip-version-check . \
+    && ln -s /opt/bot/bin/bot /usr/local/bin/bot \
+    && useradd --create-home --home-dir /var/lib/bot bot
+
+USER bot
+WORKDIR /var/lib/bot
+VOLUME /var/lib/bot
+ENTRYPOINT ["bot"]
+CMD ["run"]

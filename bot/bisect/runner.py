@@ -1,0 +1,190 @@
+"""Runs a search to its end: asks the core what to test, has it performed, records every fact the moment it comes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from bot.core.bisection import Bisection
+from bot.core.confirmation import Phase, Rules
+from bot.core.dag import Dag
+from bot.errors import InfraError
+from bot.model import Build, BuildKind, Finding, Flaky, Outcome, Question, Run, Sha, Test, Verdict
+from bot.progress import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One commit that the search asked about: the reason for its first question, and all that came of it."""
+
+    commit: Sha
+    why: str
+    verdict: Verdict
+    runs: tuple[Run, ...]
+    builds: tuple[Build, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """The figures of a search. `runs` and `builds` are those of this search, `known` runs were recorded before it."""
+
+    steps: int
+    runs: int
+    known: int
+    builds: int  # that compiled something
+    skipped: int  # commits that could not be tested
+    flaky: int  # commits that gave both answers
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A search that has ended. `steps` in the order it asked; `seconds` of wall time."""
+
+    bisection: Bisection
+    finding: Finding
+    steps: tuple[Asked, ...]
+    counts: Counts
+    seconds: float
+
+    @property
+    def question(self) -> Question:
+        """What was asked, with the signature that was learnt at the bad end."""
+        return replace(self.bisection.question, signature=self.bisection.signature)
+
+    @property
+    def range_size(self) -> int:
+        """Commits good..bad."""
+        return len(self.bisection.dag)
+
+
+@dataclass(slots=True)
+class _Step:
+    """What a step gathers while the search goes on."""
+
+    why: str
+    runs: list[Run] = field(default_factory=list)
+    builds: list[Build] = field(default_factory=list)
+
+    def add(self, fact: Build | Run) -> None:
+        if isinstance(fact, Run):
+            self.runs.append(fact)
+        elif fact.kind is not BuildKind.CACHED or not self.builds:
+            self.builds.append(fact)  # a confirmation finds the same build in the cache each time
+
+
+def search(
+    question: Question,
+    dag: Dag,
+    perform: Callable[[Test], Iterator[Build | Run]],
+    record: Callable[[Build | Run], object],
+    progress: Progress,
+    known: Iterable[Run] = (),
+    *,
+    merge_base: Sha | None = None,
+    rules: Rules | None = None,
+    prior: Mapping[Sha, float] | None = None,
+    clock: Callable[[], float] = time.time,
+) -> Search:
+    """Search until there is a finding.
+
+    `perform` yields what a test brings: at least one run of the question's case, NOT_BUILT if the commit does not
+    build. `record` keeps each fact as it comes, so that nothing is lost if the next one never does; runs are stamped
+    with `clock` (seconds since the epoch). `known` are runs recorded before; of those, INFRA ones count no more, for
+    the machine may have been mended. `merge_base` of both ends is given if good is no ancestor of bad.
+
+    Raises what `perform` and `record` raise (`Stopped`, `InfraError`, `UserError`), with everything so far recorded;
+    `InfraError` if a test brought no run.
+    """
+    began = clock()
+    state = Bisection.start(question, dag, merge_base=merge_base, rules=rules, prior=prior)
+    state, diary = _recall(state, known)
+    earlier = len(state.runs)
+    if earlier:
+        progress.say(f"{earlier} runs at {len(diary)} commits were recorded before and are not repeated")
+    new = 0
+    while jobs := state.next_jobs():
+        before, why = state, state.why(jobs[0].commit)
+        new += jobs[0].commit not in diary
+        _announce(state, jobs[0], why, len(diary), progress)
+        for fact in perform(jobs[0]):
+            fact = replace(fact, at=clock()) if isinstance(fact, Run) and not fact.at else fact
+            record(fact)
+            diary.setdefault(jobs[0].commit, _Step(why)).add(fact)
+            state = state.observe(fact) if isinstance(fact, Run) else state
+        if state is before:
+            raise InfraError(f"testing {jobs[0].commit[:12]} brought no run of {question.case.id}")
+        _tell(before, state, jobs[0].commit, len(diary), (clock() - began) / max(new, 1), progress)
+    finding = state.finding
+    assert finding is not None  # noqa: S101 - narrows the type; without one there were jobs
+    steps = tuple(
+        Asked(sha, step.why, state.verdict(sha) or Verdict.SKIP, tuple(step.runs), tuple(step.builds))
+        for sha, step in diary.items()
+    )
+    return Search(state, finding, steps, _figures(state, steps, earlier), clock() - began)
+
+
+def _recall(state: Bisection, known: Iterable[Run]) -> tuple[Bisection, dict[Sha, _Step]]:
+    """The state after what was recorded before, and its steps: of commits that this search could have asked."""
+    question, diary = state.question, dict[Sha, _Step]()
+    ends = {question.bad: "bad end", question.good: "good end"} | (
+        {state.merge_base: "merge base"} if state.merge_base else {}
+    )
+    for run in known:
+        if run.case == question.case and run.outcome is not Outcome.INFRA:
+            state = state.observe(run)
+            if run.commit in state.dag or run.commit in ends:
+                diary.setdefault(run.commit, _Step(ends.get(run.commit, "tested before"))).add(run)
+    return state, diary
+
+
+def _figures(state: Bisection, steps: tuple[Asked, ...], known: int) -> Counts:
+    builds = {(b.commit, b.target, b.seconds) for s in steps for b in s.builds if b.kind is not BuildKind.CACHED}
+    seen = [state.count(step.commit) for step in steps]
+    return Counts(
+        steps=len(steps),
+        runs=len(state.runs) - known,
+        known=known,
+        builds=len(builds),
+        skipped=sum(c.verdict is Verdict.SKIP for c in seen),
+        flaky=sum(c.good > 0 and c.bad > 0 for c in seen),
+    )
+
+
+# -- what a person sees ----------------------------------------------------------------------------------------------
+
+
+def _announce(state: Bisection, job: Test, why: str, done: int, progress: Progress) -> None:
+    sha = job.commit[:12]
+    if state.phase is Phase.CONFIRMATION:
+        progress.work(f"{why} {sha}, run {state.count(job.commit).n + 1}")
+    else:
+        progress.work(f"step {done + 1} of about {done + state.remaining}: testing {sha} ({why})")
+
+
+def _tell(before: Bisection, state: Bisection, sha: Sha, done: int, pace: float, progress: Progress) -> None:
+    """Say what came of a question; `pace` is seconds a step. Confirmation runs are told as one."""
+    seen = state.count(sha)
+    if before.phase is not Phase.CONFIRMATION:
+        last = state.runs[-1].observation
+        what = f"{last.outcome}: {last.message.splitlines()[0]}" if last.message else str(last.outcome)
+        said = f"step {done}: {sha[:12]} is {_verdict(seen.verdict)} ({what})"
+        left = state.remaining
+        if left:
+            said += f"; {len(state.suspects)} suspects, about {left} steps and {_minutes(left * pace)} to go"
+        progress.say(said)
+    if state.phase is Phase.CONFIRMATION and before.phase is not Phase.CONFIRMATION:
+        progress.say(f"one suspect is left, {state.suspects[0][:12]}: repeating it, its parents and both ends in turns")
+    if before.phase is Phase.CONFIRMATION and state.phase is Phase.SEARCH:
+        progress.say(f"{sha[:12]} is bad after all ({seen.bad} of {seen.n}): going on among older commits")
+    if isinstance(state.finding, Flaky):
+        progress.say(f"{state.finding.commit[:12]} is flaky: bad in {state.finding.bad} of {state.finding.n} runs")
+
+
+def _verdict(verdict: Verdict | None) -> str:
+    words = {Verdict.GOOD: "good", Verdict.BAD: "bad", Verdict.SKIP: "skipped", None: "still open"}
+    return words[verdict]
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

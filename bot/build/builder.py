@@ -1,0 +1,336 @@
+"""The builder: a commit and a target in, a `Build` out, with as little compiled as can be answered for.
+
+A commit is called unbuildable (`BuildStatus.FAILED`) only after a clean directory said so, or a compiler did about a
+file that is not as it was when the directory last built (see `_believed`). What the machine did wrong is an
+`InfraError` or `UserError` and says nothing of the commit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bot.build import recipe as recipes
+from bot.build import submodules, tools
+from bot.build.cache import Cache, Entry
+from bot.build.diagnosis import Fault, Reader, fault
+from bot.build.submodules import Pin
+from bot.build.tree import State, Tree
+from bot.errors import InfraError, Stopped, UserError
+from bot.host import disk, process
+from bot.host.git import Repository
+from bot.host.process import HeadTail
+from bot.model import Build, BuildKind, BuildSettings, BuildStatus, Recipe, Sha
+from bot.progress import Progress
+
+_LOG = 512 * 1024  # bytes of a build's log that are kept, head and tail
+_TARGET = re.compile(r"[a-z0-9_]+-softmmu\Z")
+_NOT_FIRMWARE = {".bz2", ".dts", ".txt", ".build", ".svg", ".in", ".mak", ""}  # suffixes in pc-bios; "": README
+_FIRMWARE_WITHOUT_SUFFIX = re.compile(r"openbios-|palcode-|u-boot")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One commit to build, and all that is decided about how."""
+
+    commit: Sha
+    target: str
+    recipe: Recipe
+    env: Mapping[str, str]
+    pins: tuple[Pin, ...]
+    toolchain: Mapping[str, str]
+    stop: threading.Event | None
+    deadline: float = 0.0  # time.monotonic() at which it is ended; set when it starts
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try in one build directory. `blamed` as `Reader.blamed`; `fresh` if the directory was clean before."""
+
+    ok: bool
+    fresh: bool
+    configured: bool  # configure ran
+    steps: int
+    error: str | None
+    blamed: frozenset[str] | None
+    log: str
+
+
+class Builder:
+    """Builds commits of one repository below `work`; safe to use beside other builders of other processes.
+
+    One build directory for each recipe and target: sharing one between targets would save the objects that targets
+    have in common (a third of a second target's full build), but an incremental build would then be stopped by
+    errors of a target that nobody asked about, and two targets could not be built at once.
+    """
+
+    def __init__(
+        self,
+        repository: Repository,
+        settings: BuildSettings,
+        work: Path,
+        progress: Progress,
+        *,
+        run: tools.Runner = process.run,
+    ) -> None:
+        self._repository = repository
+        self._settings = settings
+        self._work = work.absolute()
+        self._progress = progress
+        self._run = run
+        self._toolchains: dict[str, dict[str, str]] = {}
+        with disk.writing(work):
+            for name in ("trees", "home"):
+                (self._work / name).mkdir(parents=True, exist_ok=True)
+        self._cache = Cache(self._work / "cache", settings.cache_size)
+
+    def build(self, commit: Sha, target: str, *, stop: threading.Event | None = None) -> Build:
+        """Build `commit` for `target` ("x86_64-softmmu"), or return what an earlier build of it left.
+
+        Raises `Stopped` if `stop` was set, `InfraError` if the machine failed (disk, memory, time, network), and
+        `UserError` if something is missing that the user has to provide (tool, recipe, source of a submodule).
+        """
+        began = time.monotonic()
+        job = self._job(commit, target, stop)
+        key = recipes.artifact_key(commit, target, job.recipe, job.toolchain)
+        if (found := self._cache.find(key)) is not None:
+            return found
+        name = f"{job.recipe.name}-{target}"
+        tree = Tree(self._work / "trees" / name, self._work / "modules", self._settings.submodules)
+        with disk.writing(self._work), tree.held(self._progress, stop):
+            if (found := self._cache.find(key)) is not None:  # another process built it while we waited
+                return found
+            disk.require(self._work, self._settings.free_space, "build.free_space")
+            job = replace(job, deadline=time.monotonic() + self._settings.timeout)
+            attempt, steps = self._attempts(job, tree)
+            build = Build(
+                commit=commit,
+                target=target,
+                recipe=job.recipe.name,
+                status=BuildStatus.BUILT if attempt.ok else BuildStatus.FAILED,
+                kind=BuildKind.FULL if attempt.fresh else BuildKind.INCREMENTAL,
+                seconds=time.monotonic() - began,
+                steps=steps,
+                toolchain=tools.summary(job.toolchain),
+                error=attempt.error,
+                log=attempt.log,
+            )
+            return self._cache.add(key, self._entry(job, tree, build))
+
+    def release(self) -> None:
+        """The binaries handed out so far are no longer in use; the cache may let go of them."""
+        self._cache.release()
+
+    # -- what to do ----------------------------------------------------------------------------------------------
+
+    def _job(self, commit: Sha, target: str, stop: threading.Event | None) -> Job:
+        if not _TARGET.match(target):
+            raise UserError(f"target {target!r}: give a system emulator of QEMU, such as x86_64-softmmu")
+        recipe = recipes.select(self._settings.recipes, lambda entry: self._has(commit, entry))
+        first = [tools.meson(recipe.meson, self._work / "tools")] if recipe.meson else []
+        env = recipes.environment(recipe, first, self._work / "home")
+        if recipe.name not in self._toolchains:
+            self._toolchains[recipe.name] = tools.versions(recipe, env)
+        pins = submodules.pins(self._repository, commit, recipe)
+        return Job(commit, target, recipe, env, pins, self._toolchains[recipe.name], stop)
+
+    def _has(self, commit: Sha, entry: str) -> bool:
+        """Whether a commit's tree has PATH, or a file PATH that holds TEXT, by `PATH:TEXT`."""
+        path, colon, text = entry.partition(":")
+        if colon:
+            return text in (self._repository.file(commit, path) or "")
+        return self._repository.entry(commit, path) is not None
+
+    def _attempts(self, job: Job, tree: Tree) -> tuple[Attempt, int]:
+        """The attempt that decides, and the steps of all. The tree is left fit for the next commit."""
+        tree.begin()
+        try:
+            tree.checkout(self._repository, job.commit, job.pins)
+            before, used = tree.state, tree.used
+            attempt = self._attempt(job, tree)
+            steps = attempt.steps
+            if used and not attempt.ok and not self._believed(job, tree, before, attempt):
+                attempt = self._clean(job, tree, before, attempt)
+                steps += attempt.steps
+        except (Stopped, UserError):
+            tree.update(dirty=False)  # make and ninja remove what they were making when they are told to end
+            raise
+        except InfraError:
+            tree.wipe()  # a compiler without disk or memory may have left half a file; this also makes room
+            raise
+        tree.update(dirty=False, **({"good": job.commit} if attempt.ok else {}))
+        return attempt, steps
+
+    def _clean(self, job: Job, tree: Tree, before: State, first: Attempt) -> Attempt:
+        """Once more in a clean directory. The used one is taken back if it turns out that the commit was at fault."""
+        self._progress.say(f"{job.commit[:12]} {job.target}: {first.error}; once more in a clean directory")
+        tree.put_aside()
+        second = self._attempt(job, tree)
+        if not second.ok and not first.configured and second.blamed is not None:
+            tree.take_back(before)
+        else:
+            tree.drop_aside()
+        return second
+
+    def _believed(self, job: Job, tree: Tree, before: State, attempt: Attempt) -> bool:
+        """Whether a failure in a used directory is the commit's own, so that a full build would tell nothing new.
+
+        It is if compilers complained, and nothing else did, and only about files of the commit that are not as they
+        were in the commit that last built here. Anything else (regeneration, links, generated files, a header that is
+        not there, a file that compiled before) may be due to what the directory held.
+        """
+        if attempt.configured or attempt.blamed is None or before.good is None:
+            return False
+        for named in attempt.blamed:
+            path = tree.relative(named)
+            now = path and self._repository.entry(job.commit, path)
+            if path is None or now is None or now == self._repository.entry(before.good, path):
+                return False
+        return True
+
+    # -- one attempt ---------------------------------------------------------------------------------------------
+
+    def _attempt(self, job: Job, tree: Tree) -> Attempt:
+        """Configure if needed, delete the binary, build, and look whether it is there."""
+        fresh = tree.ready()
+        arch = job.target.removesuffix("-softmmu")
+        place = recipes.Place(job.target, tree.source, tree.build, self._settings.jobs or _cores())
+        wanted = self._digest(job)
+        log, reader = HeadTail(_LOG), Reader()
+        configure = tree.state.configured != wanted
+
+        def ended(ok: bool) -> Attempt:
+            error = None if ok else reader.first_error or _last_line(log.text())
+            return Attempt(ok, fresh, configure, reader.steps, error, reader.blamed, log.text())
+
+        if configure:
+            tree.update(configured="")
+            if not self._configure(job, place, log, reader):
+                return ended(False)
+            tree.update(configured=wanted)
+        for binary in _binaries(tree.build, job.target, arch):
+            binary.unlink(missing_ok=True)  # a failed build must not leave an older one to be taken for it
+        argv = recipes.build_argv(job.recipe, place)
+        done = self._command(job, argv, tree.build, log, reader, f"building {job.commit[:12]} {job.target}")
+        if not done:
+            return ended(False)
+        if next(_built(tree.build, job.target, arch), None) is None:
+            log.feed(b"error: the build ended without an error, but made no qemu-system-" + arch.encode() + b"\n")
+            return ended(False)
+        return ended(True)
+
+    def _configure(self, job: Job, place: recipes.Place, log: HeadTail, reader: Reader) -> bool:
+        """Run configure until it takes all options that are left; False if it fails otherwise."""
+        options: tuple[str, ...] = tuple(place.fill(o) for o in job.recipe.configure)
+        what = f"configuring {job.commit[:12]} {job.target}"
+        while True:
+            argv = recipes.configure_argv(job.recipe, place, options)
+            tried = Reader()
+            said = HeadTail(_LOG)
+            if self._command(job, argv, place.build, said, tried, what, configuring=True):
+                log.feed(said.text().encode())
+                return True
+            unknown = recipes.refused(said.text())
+            left = recipes.without(options, unknown) if unknown else None
+            if left is None:
+                log.feed(said.text().encode())
+                reader.take(tried)
+                return False
+            log.feed(f"configure does not know {unknown}\n".encode())
+            options = left
+
+    def _command(
+        self,
+        job: Job,
+        argv: list[str],
+        cwd: Path,
+        log: HeadTail,
+        reader: Reader,
+        what: str,
+        *,
+        configuring: bool = False,
+    ) -> bool:
+        """Run one command of the build; False if it failed and the machine was not to blame."""
+
+        def line(text: str) -> None:
+            if reader.feed(text):
+                self._progress.work(what, reader.at, reader.total)
+
+        self._progress.work(what)
+        left = max(job.deadline - time.monotonic(), 0.1)
+        done = self._run(argv, cwd=cwd, env=job.env, timeout=left, log_limit=_LOG, stop=job.stop, on_line=line)
+        log.feed(f"$ {' '.join(argv)}\n{done.output}\n".encode())
+        if done.timed_out:
+            raise InfraError(
+                f"{what}: not done after {self._settings.timeout:.0f} s and ended; raise build.timeout, or look why: "
+                f"last said: {_last_line(done.output)}"
+            )
+        if done.ok:
+            return True
+        if configuring and recipes.refused(done.output):
+            return False
+        self._blame_machine(what, fault(done.output, done.returncode, configuring=configuring), reader, done.output)
+        return False
+
+    def _blame_machine(self, what: str, kind: Fault | None, reader: Reader, output: str) -> None:
+        """Raise if the machine is what failed."""
+        if kind is Fault.TOOL:
+            problems = tools.tool_problems()
+            hint = tools.missing(problems) if problems else kind.value
+            raise UserError(f"{what}: {reader.first_error or _last_line(output)}: {hint}")
+        if kind is not None:
+            raise InfraError(f"{what}: {kind.value} ({reader.first_error or _last_line(output)})")
+
+    def _digest(self, job: Job) -> str:
+        """All that configure depends on, of this commit and this machine."""
+        inputs = [self._repository.entry(job.commit, path) for path in recipes.CONFIGURE_INPUTS]
+        parts = [inputs, recipes.digest(job.recipe), sorted(job.env.items()), sorted(job.toolchain.items())]
+        parts.append([(p.path, p.commit) for p in job.pins])
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    # -- the artifact --------------------------------------------------------------------------------------------
+
+    def _entry(self, job: Job, tree: Tree, build: Build) -> Entry:
+        if build.status is BuildStatus.FAILED:
+            return Entry(build)
+        arch = job.target.removesuffix("-softmmu")
+        binary = next(_built(tree.build, job.target, arch))
+        stripped = tree.path / f"qemu-system-{arch}"
+        done = self._run(["strip", "-o", str(stripped), str(binary)], env=job.env, timeout=120)
+        if not done.ok:
+            kind = fault(done.output, done.returncode)
+            raise InfraError(f"strip {binary}: {_last_line(done.output)}" + (f": {kind.value}" if kind else ""))
+        return Entry(build, stripped, dict(_firmware(tree.source / "pc-bios")))
+
+
+def _binaries(build: Path, target: str, arch: str) -> tuple[Path, ...]:
+    """Where QEMU's builds put the executable: beside all else from 5.2 on, in the target's directory before."""
+    return build / f"qemu-system-{arch}", build / target / f"qemu-system-{arch}"
+
+
+def _built(build: Path, target: str, arch: str) -> Iterator[Path]:
+    return (path for path in _binaries(build, target, arch) if path.is_file() and os.access(path, os.X_OK))
+
+
+def _firmware(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Images and keymaps that a QEMU opens at run time, by their name below -L. Compressed EDK2 images are none:
+    no machine type opens one by itself."""
+    for path in sorted(folder.glob("*")) + sorted(folder.glob("keymaps/*")):
+        named = path.parent.name == "keymaps" or _FIRMWARE_WITHOUT_SUFFIX.match(path.name)
+        if (named or path.suffix not in _NOT_FIRMWARE) and path.is_file() and not path.is_symlink():
+            yield str(path.relative_to(folder)), path
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _last_line(output: str) -> str:
+    return next((line.strip() for line in reversed(output.splitlines()) if line.strip()), "no output")

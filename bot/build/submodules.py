@@ -1,0 +1,156 @@
+"""Content of submodules and meson wraps in a tree: at the pinned commit, from a directory, a mirror, or upstream."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from bot.errors import UserError
+from bot.host import disk, git
+from bot.host.git import Repository
+from bot.model import Recipe, Sha, Submodule
+
+_HEX = re.compile(r"[0-9a-f]{40}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A path of the tree whose content is some commit of another repository."""
+
+    path: str
+    commit: Sha
+    url: str | None
+
+    @property
+    def name(self) -> str:
+        """What build.submodules calls it: the last part of the path."""
+        return self.path.rpartition("/")[2]
+
+
+def pins(repository: Repository, commit: Sha, recipe: Recipe) -> tuple[Pin, ...]:
+    """What has to be placed: the recipe's paths that this commit pins. Paths with plain files need nothing.
+
+    A path is pinned by a gitlink, or from 8.1 on by a `.wrap` file of that name (QEMU commit 2019cabfee).
+    """
+    found = []
+    for path in recipe.submodules:
+        entry = repository.entry(commit, path)
+        if entry is not None and entry[0] == "commit":
+            found.append(Pin(path, entry[1], repository.submodule_url(commit, path)))
+        elif entry is None and (wrap := repository.file(commit, f"{path}.wrap")) is not None:
+            found.append(_wrapped(path, wrap))
+    return tuple(found)
+
+
+def _wrapped(path: str, text: str) -> Pin:
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(text)
+        section = parser["wrap-git"]
+        revision = section["revision"]
+    except (configparser.Error, KeyError) as error:
+        raise UserError(f"{path}.wrap: not a wrap of a git repository: {error}") from error
+    if not _HEX.match(revision):
+        raise UserError(f"{path}.wrap: revision {revision!r} is no commit id; take {path} from the recipe's submodules")
+    return Pin(path, revision, section.get("url"))
+
+
+class Placer:
+    """Puts pinned content into one tree and remembers what it put there (`note`, a JSON file beside the tree)."""
+
+    def __init__(self, tree: Path, note: Path, modules: Path, sources: Mapping[str, Submodule]) -> None:
+        self._tree = tree
+        self._note = note
+        self._modules = modules
+        self._sources = sources
+
+    def clear(self, wanted: tuple[Pin, ...]) -> None:
+        """Remove what was placed and is no longer pinned so. Before the checkout, which may bring files there."""
+        placed = self._placed()
+        keep = {p.path: p.commit for p in wanted}
+        for path, commit in placed.items():
+            if keep.get(path) != commit:
+                shutil.rmtree(self._tree / path, ignore_errors=True)
+        self._write({path: commit for path, commit in placed.items() if keep.get(path) == commit})
+
+    def place(self, wanted: tuple[Pin, ...]) -> None:
+        """Bring what is missing. After the checkout, which leaves an empty directory for a gitlink.
+
+        Raises `UserError` if there is no source for it, with what to set.
+        """
+        placed = self._placed()
+        for pin in wanted:
+            if placed.get(pin.path) != pin.commit:
+                self._bring(pin)
+                placed[pin.path] = pin.commit
+                self._write(placed)
+
+    def _placed(self) -> dict[str, Sha]:
+        try:
+            placed: dict[str, Sha] = json.loads(self._note.read_bytes())
+        except (FileNotFoundError, ValueError):
+            return {}
+        return placed
+
+    def _write(self, placed: Mapping[str, Sha]) -> None:
+        disk.replace(self._note, json.dumps(placed).encode())
+
+    def _bring(self, pin: Pin) -> None:
+        source = self._sources.get(pin.name, Submodule())
+        part = self._note.with_name("module.part")
+        shutil.rmtree(part, ignore_errors=True)
+        folder = next((Path(f) for prefix, f in source.trees.items() if pin.commit.startswith(prefix)), None)
+        if folder is not None:
+            if not folder.is_dir():
+                raise UserError(f"build.submodules.{pin.name}.trees: {folder}: no such directory")
+            # Times become now: content of another pin must look newer than what was built of the last one.
+            shutil.copytree(folder, part, symlinks=True, copy_function=shutil.copy)
+        else:
+            self._fetch(pin, source.url or pin.url, part)
+        to = self._tree / pin.path
+        if not to.parent.resolve().is_relative_to(self._tree.resolve()):
+            raise UserError(f"{pin.path}: leaves the tree by a symbolic link; nothing is written there")
+        shutil.rmtree(to, ignore_errors=True)
+        to.parent.mkdir(parents=True, exist_ok=True)
+        part.rename(to)
+
+    def _fetch(self, pin: Pin, url: str | None, to: Path) -> None:
+        mirror = self._modules / f"{pin.name}.git"
+        self._modules.mkdir(parents=True, exist_ok=True)
+        with FileLock(self._modules / f"{pin.name}.lock"):
+            self._mirror(pin, url, mirror)
+        index = to.with_name("module.index")
+        index.unlink(missing_ok=True)
+        Repository(mirror).checkout(pin.commit, to, index)
+        index.unlink(missing_ok=True)
+
+    @staticmethod
+    def _mirror(pin: Pin, url: str | None, mirror: Path) -> None:
+        """Have the pinned commit in the bare mirror."""
+        if not (mirror / "HEAD").exists() or not _holds(Repository(mirror), pin.commit):
+            known = f"or give a directory with its files in build.submodules.{pin.name}.trees.{pin.commit[:7]}"
+            if url is None or url.startswith("."):
+                raise UserError(
+                    f"{pin.path}: no source of submodule content; set build.submodules.{pin.name}.url, {known}"
+                )
+            try:
+                repository = git.clone(url, mirror)
+            except UserError as error:
+                why = str(error).removeprefix("upstream.url: ")
+                raise UserError(f"{pin.path}: {why}; set build.submodules.{pin.name}.url, {known}") from error
+            if not _holds(repository, pin.commit):
+                raise UserError(f"{pin.path}: {url} has no commit {pin.commit[:12]} on a branch or tag; {known}")
+
+
+def _holds(repository: Repository, commit: Sha) -> bool:
+    try:
+        return repository.resolve(commit) == commit
+    except UserError:
+        return False

@@ -1,0 +1,142 @@
+"""One place where one recipe builds one target: sources, build directory, and what is known of both.
+
+    trees/<recipe>-<target>/src       the commit's files, no .git, with content of submodules
+    trees/<recipe>-<target>/build     the build directory, used from commit to commit
+    trees/<recipe>-<target>/aside     the same, put away while a clean one is tried
+
+The paths never change, so that what is built does not depend on where or after what it was built.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from bot.build.submodules import Pin, Placer
+from bot.errors import Stopped
+from bot.host import disk
+from bot.host.git import Repository
+from bot.model import Sha, Submodule
+from bot.progress import Progress
+
+_POLL = 0.5  # seconds between looks at the stop event while another process has the tree
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the build directory is."""
+
+    configured: str = ""  # digest of all that configure was given when it last succeeded; "": not configured
+    good: Sha | None = None  # the last commit that built here
+    dirty: bool = False  # a build began and did not end by itself: nothing here can be trusted
+
+
+class Tree:
+    """Sources and build directory of one (recipe, target); to be used inside `held`."""
+
+    def __init__(self, path: Path, modules: Path, sources: Mapping[str, Submodule]) -> None:
+        self.path = path
+        self.source = path / "src"
+        self.build = path / "build"
+        self._aside = path / "aside"
+        self._index = path / "index"
+        self._note = path / "modules.json"
+        self._state = path / "state.json"
+        self._placer = Placer(self.source, self._note, modules, sources)
+
+    @contextmanager
+    def held(self, progress: Progress, stop: threading.Event | None) -> Iterator[None]:
+        """Have the tree for ourselves; waits for another process that builds in it. Raises `Stopped`."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / "lock")
+        while True:
+            try:
+                lock.acquire(timeout=_POLL)
+                break
+            except Timeout:
+                progress.work(f"waiting for another build in {self.path}")
+                if stop is not None and stop.is_set():
+                    raise Stopped(f"stopped while waiting for {self.path}") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    # -- state ---------------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        try:
+            return State(**json.loads(self._state.read_bytes()))
+        except (FileNotFoundError, ValueError, TypeError):
+            return State(dirty=self.build.exists())
+
+    def update(self, **changes: object) -> None:
+        """Change fields of the state, on the disk before this returns."""
+        state = dataclasses.replace(self.state, **changes)  # type: ignore[arg-type] # fields by name
+        disk.replace(self._state, json.dumps(dataclasses.asdict(state)).encode())
+
+    def begin(self) -> None:
+        """A build starts. What a killed build left is removed, with the sources, which it may have half changed."""
+        if self.state.dirty:
+            self.wipe()
+        self.update(dirty=True)
+
+    def wipe(self) -> None:
+        """Start anew: nothing is kept but the lock."""
+        for folder in (self.source, self.build, self._aside):
+            shutil.rmtree(folder, ignore_errors=True)
+        for file in (self._index, self._note, self._state):
+            file.unlink(missing_ok=True)
+
+    # -- sources -------------------------------------------------------------------------------------------------
+
+    def checkout(self, repository: Repository, commit: Sha, pins: tuple[Pin, ...]) -> None:
+        """Make the sources those of the commit. Files that do not change keep their times."""
+        self._placer.clear(pins)
+        repository.checkout(commit, self.source, self._index)
+        self._placer.place(pins)
+
+    def relative(self, path: str) -> str | None:
+        """A file that a compiler run in the build directory named, as a path of the commit; None if it is not ours."""
+        full = os.path.normpath(self.build / path)
+        return os.path.relpath(full, self.source) if full.startswith(f"{self.source}/") else None
+
+    # -- build directory -----------------------------------------------------------------------------------------
+
+    @property
+    def used(self) -> bool:
+        """Whether the build directory was configured, by an earlier commit as a rule."""
+        return bool(self.state.configured)
+
+    def ready(self) -> bool:
+        """Have a build directory; True if it is a clean one. What was never configured holds nothing of use."""
+        if self.used:
+            return False
+        shutil.rmtree(self.build, ignore_errors=True)
+        self.build.mkdir()
+        return True
+
+    def put_aside(self) -> None:
+        """Have a clean build directory, and keep the used one."""
+        shutil.rmtree(self._aside, ignore_errors=True)
+        self.build.rename(self._aside)
+        self.update(configured="", good=None)
+
+    def take_back(self, before: State) -> None:
+        """Have the used one again, with the state it had."""
+        shutil.rmtree(self.build, ignore_errors=True)
+        self._aside.rename(self.build)
+        self.update(configured=before.configured, good=before.good)
+
+    def drop_aside(self) -> None:
+        shutil.rmtree(self._aside, ignore_errors=True)

@@ -1,0 +1,421 @@
+"""The command line: parse, load the configuration, call one function, return its exit code."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shlex
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+
+from bot import __version__
+from bot.config import Config, load
+from bot.errors import UserError
+from bot.model import Direction, Profile
+from bot.pipeline import bisect as bisecting
+from bot.pipeline import check, cycle, doctor, look, replaying, standalone
+from bot.pipeline.asking import Sides, tailored
+from bot.pipeline.bench import work_directory
+from bot.progress import Progress
+from bot.terminal import Live, progress
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the options before the command say. The configuration is loaded when a command asks for it."""
+
+    path: Path | None
+    overrides: tuple[str, ...]
+    place: Path
+
+    def config(self) -> Config:
+        return load(self.path, self.overrides)
+
+    def work(self) -> Path:
+        return work_directory(self.place)
+
+
+def _default_work() -> Path:
+    data = os.environ.get("XDG_DATA_HOME") or str(Path("~/.local/share").expanduser())
+    return Path(os.environ.get("BOT_WORK") or Path(data) / "qemu-migration-bot")
+
+
+def _stopping() -> threading.Event:
+    """An event that SIGINT and SIGTERM set; a second SIGINT does not wait for anything."""
+    stop = threading.Event()
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        if stop.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        stop.set()
+
+    signal.signal(signal.SIGINT, ask)
+    signal.signal(signal.SIGTERM, ask)
+    return stop
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="bot")
+@click.option(
+    "-c",
+    "--config",
+    "path",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Configuration.  [default: ./config.yaml if it is there, else the shipped one]",
+)
+@click.option(
+    "-C",
+    "--work",
+    "place",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    default=_default_work,
+    help="Work directory: clone, builds, database.  [default: $BOT_WORK, else in ~/.local/share]",
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override one value of the configuration, e.g. --set upstream.url=/src/qemu. Repeatable.",
+)
+@click.pass_context
+def bot(context: click.Context, path: Path | None, place: Path, overrides: tuple[str, ...]) -> None:
+    """Finds the commit that broke QEMU migration: watches, builds, smokes, bisects, reports.
+
+    \b
+    Start here:
+      bot doctor                        what this machine lacks
+      bot smoke --source A --destination B --machine pc-q35-9.2
+      bot bisect v9.2.0..master --machine pc-q35-9.2 --profile mem-path
+      bot run --once                    one watch cycle, for cron
+
+    Exit codes from 129 on are never a verdict: 129 bad input, 130 interrupted, 131 machine trouble, 132 fault of bot.
+    """
+    context.obj = Settings(path, overrides, place)
+
+
+@contextmanager
+def _watching() -> Iterator[Progress]:
+    """The progress display, closed on every way out."""
+    display = progress()
+    try:
+        yield display
+    finally:
+        if isinstance(display, Live):
+            display.close()
+
+
+# -- options that several commands have ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """What says how QEMU is started, as typed."""
+
+    target: str | None
+    machines: tuple[str, ...]
+    profile: str
+    args: str | None
+    source_args: str | None
+    destination_args: str | None
+    accel: str | None
+    run_for: float | None
+
+    def config(self, settings: Settings) -> Config:
+        overrides = settings.overrides if self.accel is None else (*settings.overrides, f"smoke.accel={self.accel}")
+        return load(settings.path, overrides)
+
+    def chosen(self, config: Config) -> Profile:
+        return tailored(
+            config.profile(self.profile) if self.args is None else None,
+            _words(self.args, "--args"),
+            _words(self.source_args, "--source-args"),
+            _words(self.destination_args, "--destination-args"),
+            self.run_for,
+        )
+
+
+def _words(text: str | None, option: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(text or ""))
+    except ValueError as error:
+        raise UserError(f"{option}: {error}: {text}") from error
+
+
+_FILE = click.Path(path_type=Path)
+_CASE = (
+    click.option("--target", help="QEMU target, e.g. ppc64-softmmu.  [default: the configuration's first]"),
+    click.option(
+        "--machine",
+        "machines",
+        multiple=True,
+        metavar="TYPE",
+        help="Versioned machine type, e.g. pc-q35-9.2. Repeatable.",
+    ),
+    click.option("--profile", default="bare", show_default=True, help="Device set and options of the configuration."),
+    click.option("--args", metavar="ARGS", help="QEMU arguments for both sides, instead of a profile's."),
+    click.option("--source-args", metavar="ARGS", help="More arguments for the source."),
+    click.option("--destination-args", metavar="ARGS", help="More arguments for the destination."),
+    click.option("--accel", metavar="NAME", help="tcg or kvm.  [default: smoke.accel]"),
+    click.option(
+        "--run",
+        "run_for",
+        type=click.FloatRange(0, 3600),
+        metavar="SECONDS",
+        help="Let the guest run before it migrates.",
+    ),
+)
+_SIDES = (
+    click.option(
+        "--source", metavar="REF|PATH", help="Pin the source: a release that is built, or an installed binary."
+    ),
+    click.option("--destination", metavar="REF|PATH", help="Pin the destination: the source is then what varies."),
+    click.option(
+        "--direction",
+        type=click.Choice([d.value for d in Direction]),
+        help="With --baseline: which side varies.  [default: same, or forward with --baseline]",
+    ),
+    click.option("--baseline", metavar="NAME", help="A baseline of the configuration as the other side."),
+)
+_REPO = click.option(
+    "--repo",
+    type=_FILE,
+    metavar="DIR",
+    help="A clone to use as it is.  [default: the QEMU clone you are in, else upstream.url]",
+)
+_TWINS = (
+    click.option("--json", "json_file", type=_FILE, metavar="FILE", help="Write the runs as JSON."),
+    click.option("--junit", type=_FILE, metavar="FILE", help="Write the runs as JUnit XML."),
+)
+
+
+def _case_options(function: Callable[..., int]) -> Callable[..., int]:
+    """The options of `Typed`, handed on as one value named `typed`."""
+
+    @functools.wraps(function)
+    def collected(*args: Any, **options: Any) -> int:
+        typed = Typed(**{field.name: options.pop(field.name) for field in fields(Typed)})
+        return function(*args, typed=typed, **options)
+
+    return _all(_CASE, collected)
+
+
+def _side_options(function: Callable[..., int]) -> Callable[..., int]:
+    """The options of `Sides`, handed on as one value named `sides`."""
+
+    @functools.wraps(function)
+    def collected(*args: Any, **options: Any) -> int:
+        direction = options.pop("direction")
+        options["direction"] = Direction(direction) if direction else None
+        sides = Sides(**{field.name: options.pop(field.name) for field in fields(Sides)})
+        return function(*args, sides=sides, **options)
+
+    return _all(_SIDES, collected)
+
+
+def _twins(function: Callable[..., int]) -> Callable[..., int]:
+    return _all(_TWINS, function)
+
+
+def _all(options: Sequence[Callable[..., Any]], function: Callable[..., int]) -> Callable[..., int]:
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+# -- commands ------------------------------------------------------------------------------------------------------
+
+
+@bot.command()
+@click.option(
+    "--once", is_flag=True, help="One cycle, then exit: 0 nothing new, 10 a new regression, 131 could not test."
+)
+@click.pass_obj
+def run(settings: Settings, once: bool) -> int:
+    """Watch upstream: fetch, build new commits, smoke them, bisect what broke, write reports.
+
+    Without --once it goes on, a cycle every watch.every, until it is stopped. With it the exit code is 0 nothing new,
+    10 a new regression, 131 something could not be tested.
+    """
+    with _watching() as watcher:
+        return cycle.run(settings.config(), settings.work(), watcher, _stopping(), once=once)
+
+
+@bot.command()
+@click.argument("range_", metavar="GOOD..BAD")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- CMD...]")
+@_case_options
+@_side_options
+@_REPO
+@click.option("--plan", is_flag=True, help="Say commits, builds, minutes and disk, then stop.")
+@click.option("--out", type=_FILE, metavar="DIR", help="Where mail, JSON, log and page go.  [default: WORK/out]")
+@click.pass_obj
+def bisect(
+    settings: Settings, range_: str, command: tuple[str, ...], typed: Typed, sides: Sides, repo: Path | None,
+    plan: bool, out: Path | None,
+) -> int:  # fmt: skip
+    """Find the first bad commit of GOOD..BAD, and confirm it.
+
+    GOOD and BAD are any git revision, or a release (v4.2.0, 4.2). Both ends are tested first. Bad means the failure of
+    the bad end; a commit that fails in another way, or does not build, is skipped and stays a suspect.
+
+    \b
+      bot bisect v4.2.0..master --target ppc64-softmmu --machine pseries-2.12 --profile mem-path --source v2.12.0
+      bot bisect v9.0.0..HEAD --machine pc-q35-8.2 --baseline qemu-8.2 --direction backward
+      bot bisect v9.0.0..HEAD -- ./any-command-that-git-bisect-run-takes
+
+    \b
+    Exit: 0 one commit, 3 several suspects, 4 the bad end is not bad, 5 the good end is not good, 6 flaky,
+    7 only a merge is bad, 8 inconclusive; 129 bad input, 130 interrupted, 131 machine trouble. The same command
+    goes on from what was recorded.
+    """
+    config = typed.config(settings)
+    request = bisecting.Request(
+        range=range_,
+        target=typed.target,
+        machines=typed.machines,
+        profile=typed.chosen(config),
+        sides=sides,
+        command=command,
+        repo=repo,
+        out=out,
+        plan=plan,
+    )
+    with _watching() as watcher:
+        return bisecting.bisect(config, settings.work(), request, watcher, _stopping())
+
+
+@bot.command()
+@click.argument("revision", metavar="REV")
+@_case_options
+@_side_options
+@_REPO
+@_twins
+@click.pass_obj
+def test(
+    settings: Settings, revision: str, typed: Typed, sides: Sides, repo: Path | None, json_file: Path | None,
+    junit: Path | None,
+) -> int:  # fmt: skip
+    """Build one revision and smoke it: the machine types given, or all.
+
+    Exit: 0 good, 1 bad, 125 nothing could be tested, 129 and above no verdict; safe in `git bisect run`.
+    """
+    config = typed.config(settings)
+    request = check.Request(
+        revision=revision,
+        target=typed.target,
+        machines=typed.machines,
+        profile=typed.chosen(config),
+        sides=sides,
+        repo=repo,
+        json=json_file,
+        junit=junit,
+    )
+    with _watching() as watcher:
+        return check.test(config, settings.work(), request, watcher, _stopping())
+
+
+@bot.command()
+@click.option("--source", required=True, type=_FILE, metavar="BIN", help="QEMU that is migrated from.")
+@click.option("--destination", type=_FILE, metavar="BIN", help="QEMU that is migrated to.  [default: --source]")
+@_case_options
+@click.option("--all", "all_types", is_flag=True, help="Every machine type that both sides have.")
+@_twins
+@click.pass_obj
+def smoke(
+    settings: Settings, source: Path, destination: Path | None, typed: Typed, all_types: bool,
+    json_file: Path | None, junit: Path | None,
+) -> int:  # fmt: skip
+    """Migrate between two QEMU binaries. No database, no clone, no configuration needed.
+
+    \b
+      bot smoke --source /usr/bin/qemu-system-x86_64 --destination ./qemu-system-x86_64 --machine pc-q35-7.2
+      git bisect run bot smoke --source old/qemu-system-ppc64 --destination build/qemu-system-ppc64 --all
+
+    Exit: 0 good, 1 bad, 125 nothing could be tested, 129 and above no verdict; safe in `git bisect run`.
+    """
+    if typed.target is not None:
+        raise UserError("--target: the binaries say it themselves; leave it out")
+    config = typed.config(settings)
+    request = standalone.Request(
+        source=source,
+        destination=destination or source,
+        machines=typed.machines,
+        all_types=all_types,
+        profile=typed.chosen(config),
+        json=json_file,
+        junit=junit,
+    )
+    with _watching() as watcher:
+        return standalone.smoke(config, request, watcher, _stopping())
+
+
+@bot.command()
+@click.argument("regression", metavar="ID")
+@click.option(
+    "--eml", type=click.Path(path_type=Path), metavar="FILE", help="Write the mail there instead of printing it."
+)
+@click.pass_obj
+def report(settings: Settings, regression: str, eml: Path | None) -> int:
+    """Render the mail of a regression (r0001) again, and say what holds it back."""
+    return look.report(settings.config(), settings.work(), regression, eml)
+
+
+@bot.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@click.pass_obj
+def list_(settings: Settings, as_json: bool) -> int:
+    """List regressions: id, state, failure, range, finding."""
+    return look.list_(settings.work(), as_json)
+
+
+@bot.command()
+@click.argument("regression", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="The whole report as JSON.")
+@click.pass_obj
+def show(settings: Settings, regression: str, as_json: bool) -> int:
+    """Show one regression: finding, steps, where it fails, what holds its mail."""
+    return look.show(settings.work(), regression, as_json)
+
+
+@bot.command()
+@click.pass_obj
+def status(settings: Settings) -> int:
+    """Say what was done last: cycles, builds, runs, disk, open regressions."""
+    return look.status(settings.config(), settings.work())
+
+
+@bot.command()
+@click.argument("log", type=click.Path(path_type=Path, allow_dash=True), metavar="LOG")
+@click.pass_obj
+def replay(_settings: Settings, log: Path) -> int:
+    """Repeat a search from its log, without git, builds or QEMU, and print the finding.
+
+    The same log is taken by `git bisect replay`, in a clone. Exit codes as `bot bisect`.
+    """
+    return replaying.replay(log)
+
+
+@bot.command()
+@click.argument("out", type=click.Path(path_type=Path), metavar="OUT")
+@click.pass_obj
+def site(settings: Settings, out: Path) -> int:
+    """Write the static pages into the directory OUT."""
+    return look.site(settings.config(), settings.work(), out)
+
+
+@bot.command(name="doctor")
+@click.pass_obj
+def doctor_(settings: Settings) -> int:
+    """Say what is missing on this machine, and which command mends it. Exit: 0 all there, 131 something is missing."""
+    return doctor.doctor(settings.config(), settings.place)

@@ -1,0 +1,292 @@
+"""The search as a fold over recorded runs: `observe` takes a run, `next_jobs` says what to ask, `finding` how it ended.
+
+Nothing is remembered but the runs, and everything is computed from the set of them: replayed in any order they give
+the same verdicts, suspects and finding, so resuming, replaying a log and testing are one piece of code. Runs that were
+recorded before the search (the watch's at the tip) count like any other and are not asked again.
+
+The phases: the bad end (whose failure becomes the signature, if none was given), the good end, the merge base if good
+is no ancestor of bad (as git bisect does), the search, the confirmation (`core.confirmation`). A commit is bad as soon
+as one run shows the signature. So when a repetition shows it at a commit that passed before, as the confirmation does
+with an intermittent failure, that verdict is corrected, the suspects move to older commits, and the search goes on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from bot.core.confirmation import Ask, Phase, Rules, Want, confirm
+from bot.core.dag import Commits, Dag
+from bot.core.probe import choose
+from bot.core.verdict import FAILURES, Count, count, judge
+from bot.model import (
+    BadAtGoodEnd,
+    Finding,
+    Flaky,
+    Inconclusive,
+    NotReproduced,
+    Outcome,
+    Question,
+    Run,
+    Sha,
+    Signature,
+    Suspects,
+    Test,
+    Verdict,
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bisection:
+    """The state of a search. Made by `start`; each `observe` returns the next state and leaves this one as it is."""
+
+    question: Question
+    dag: Dag
+    rules: Rules
+    merge_base: Sha | None = None
+    prior: Mapping[Sha, float] | None = None  # weight of each commit as the first bad one; None: all the same
+    runs: tuple[Run, ...] = ()  # of the question's case, as they came
+    signature: Signature | None = None  # what bad means: the question's, else that of the bad end's earliest failure
+    counts: Mapping[Sha, Count] = field(default_factory=dict)
+    _suspects: Commits = 0
+
+    @classmethod
+    def start(
+        cls,
+        question: Question,
+        dag: Dag,
+        *,
+        merge_base: Sha | None = None,
+        rules: Rules | None = None,
+        prior: Mapping[Sha, float] | None = None,
+    ) -> Bisection:
+        """Nothing run yet. `dag` holds what bad has and good has not; `merge_base` is of both, given if it is not good.
+
+        Raises `ValueError` if `dag` is anything else, as good..bad of another question.
+        """
+        everything = dag.ancestors(question.bad) if question.bad in dag else 0
+        if everything.bit_count() < len(dag) or question.good in dag:
+            raise ValueError(f"the range is not {question.good}..{question.bad}: give what bad has and good has not")
+        base = None if merge_base == question.good else merge_base
+        return cls(question, dag, rules or Rules(), base, prior, signature=question.signature, _suspects=everything)
+
+    # -- what came in --------------------------------------------------------------------------------------------
+
+    def observe(self, run: Run) -> Bisection:
+        """The state with one run more; a run of another case changes nothing."""
+        if run.case != self.question.case:
+            return self
+        runs = (*self.runs, run)
+        signature = self._learn(run, runs)
+        if signature != self.signature:
+            shas = dict.fromkeys(r.commit for r in runs)
+            counts = {sha: count((r for r in runs if r.commit == sha), signature) for sha in shas}
+        else:
+            counts = {**self.counts, run.commit: self.count(run.commit).plus(judge(run, signature))}
+        state = replace(self, runs=runs, signature=signature, counts=counts)
+        if signature == self.signature and state.verdict(run.commit) is self.verdict(run.commit):
+            return state
+        return replace(state, _suspects=_suspects(self.dag, self.question.bad, counts))
+
+    def _learn(self, run: Run, runs: Iterable[Run]) -> Signature | None:
+        """The earliest failure of the bad end names the signature, unless the question did."""
+        bad = self.question.bad
+        if self.question.signature is not None or run.commit != bad:
+            return self.signature
+        failed = [(r.at, s.key, s) for r in runs if r.commit == bad and r.outcome in FAILURES and (s := r.signature)]
+        return min(failed, key=lambda known: known[:2])[2] if failed else None
+
+    # -- what is known -------------------------------------------------------------------------------------------
+
+    def count(self, sha: Sha) -> Count:
+        """How often the runs of a commit said what."""
+        return self.counts.get(sha, Count())
+
+    def verdict(self, sha: Sha) -> Verdict | None:
+        """What the runs of a commit say together; None if it was not run."""
+        return self.count(sha).verdict
+
+    @property
+    def suspects(self) -> tuple[Sha, ...]:
+        """The commits that can still be the first bad one, oldest first; those that were skipped are among them."""
+        return self.dag.names(self._suspects)
+
+    @property
+    def skipped(self) -> tuple[Sha, ...]:
+        """Suspects that could not be tested, oldest first."""
+        return self.dag.names(self._suspects & self._with(Verdict.SKIP))
+
+    @property
+    def other_failures(self) -> tuple[Run, ...]:
+        """Runs that failed in another way than asked about: reported beside the finding."""
+        skip = Verdict.SKIP
+        return tuple(r for r in self.runs if r.outcome in FAILURES and judge(r, self.signature) is skip)
+
+    @property
+    def remaining(self) -> int:
+        """About how many commits there are still to ask before the confirmation."""
+        decided = self._decide()
+        if not isinstance(decided, Ask) or decided.phase is Phase.CONFIRMATION:
+            return 0
+        return len(decided.wants) + math.ceil(math.log2(self._suspects.bit_count()))
+
+    @property
+    def phase(self) -> Phase:
+        """What the search is busy with."""
+        decided = self._decide()
+        return decided.phase if isinstance(decided, Ask) else Phase.DONE
+
+    @property
+    def finding(self) -> Finding | None:
+        """How the search ended; None while there is something to ask."""
+        decided = self._decide()
+        return None if isinstance(decided, Ask) else decided
+
+    def why(self, sha: Sha) -> str:
+        """Why this state asks about a commit, as a phrase: "bad end", "midpoint", "confirm parent", ..."""
+        decided = self._decide()
+        wants = decided.wants if isinstance(decided, Ask) else ()
+        role = next((want.why for want in wants if want.commit == sha), None)
+        return role or ("midpoint, away from skipped commits" if self.skipped else "midpoint")
+
+    def _with(self, verdict: Verdict) -> Commits:
+        return _union(self.dag.bit(sha) for sha, c in self.counts.items() if c.verdict is verdict and sha in self.dag)
+
+    # -- what to do ----------------------------------------------------------------------------------------------
+
+    def next_jobs(self, k: int = 1) -> tuple[Test, ...]:
+        """At most k tests that are worth most now, the best one first; none if the search has ended."""
+        decided = self._decide()
+        if not isinstance(decided, Ask):
+            return ()
+        wants = decided.wants or tuple(Want(sha, 1, "") for sha in self._probes(k))
+        return tuple(Test(want.commit, (self.question.case,), want.times) for want in wants[:k])
+
+    def _probes(self, k: int) -> tuple[Sha, ...]:
+        weights = None
+        if self.prior is not None:
+            weights = np.fromiter((self.prior.get(s, 1.0) for s in self.dag.commits), np.float64, len(self.dag))
+        skipped = self._with(Verdict.SKIP)
+        tested = skipped | self._with(Verdict.GOOD) | self._with(Verdict.BAD)
+        return choose(self.dag, self._suspects, tested, skipped, weights, k)
+
+    def _decide(self) -> Finding | Ask:
+        """How it ended, or what to ask next."""
+        decided = self._ends() or self._narrow() or self._confirm()
+        asked = decided.wants[:1] if isinstance(decided, Ask) else ()
+        failed = next((want.commit for want in asked if self._failed(want.commit)), None)
+        return self._trouble(failed) if failed else decided
+
+    def _narrow(self) -> Finding | Ask | None:
+        """The search itself: None when one suspect is left."""
+        if self._suspects.bit_count() == 1:
+            return None
+        skipped = self._suspects & self._with(Verdict.SKIP)
+        untested = self._suspects & ~skipped & ~self._with(Verdict.BAD)
+        if not untested or skipped.bit_count() >= self.rules.max_skips:
+            return Suspects(self.suspects, self.dag.names(skipped))
+        unknown = (sha for sha, c in self.counts.items() if c.verdict is None and sha in self.dag)
+        failed = next((s for s in unknown if self.dag.bit(s) & untested and self._failed(s)), None)
+        return self._trouble(failed) if failed else Ask(Phase.SEARCH)
+
+    def _confirm(self) -> Finding | Ask:
+        suspect = self.suspects[0]
+        parents = self.dag.parents[suspect]
+        shas = (suspect, *parents)
+        binaries = {s: frozenset(r.binary for r in self.runs if r.commit == s and r.binary) for s in shas}
+        return confirm(self.question, suspect, parents, self.counts, binaries, self.rules)
+
+    def _failed(self, sha: Sha) -> bool:
+        return self.count(sha).infra > self.rules.infra_retries
+
+    def _trouble(self, sha: Sha) -> Inconclusive:
+        """A question that the machine failed to answer too often is not asked again."""
+        infra = [r.observation.message for r in self.runs if r.commit == sha and r.outcome is Outcome.INFRA]
+        said = f": {infra[-1]}" if infra[-1] else ""
+        return Inconclusive(f"the machine failed {len(infra)} times to test {sha[:12]}{said}")
+
+    # -- ends ----------------------------------------------------------------------------------------------------
+
+    def _ends(self) -> Finding | Ask | None:
+        """Whether the ends are what they were given as: a finding, what to ask, or None when they are."""
+        found = [self._bad_end(), self._good_end()] + ([self._merge_base(self.merge_base)] if self.merge_base else [])
+        ended = next((f for f in found if f is not None and not isinstance(f, Want)), None)
+        wants = tuple(f for f in found if isinstance(f, Want))
+        # while the bad end has not failed there may be no signature, so nothing else can be called bad
+        if isinstance(found[0], Want) or ended is None:
+            return Ask(Phase.ENDS, wants) if wants else None
+        return ended
+
+    def _bad_end(self) -> Finding | Want | None:
+        end, seen = self.question.bad, self.count(self.question.bad)
+        if seen.bad:
+            return None
+        if (gone := self._untestable(end, "bad")) is not None:
+            return gone
+        tried = seen.n + seen.skip
+        if tried >= self.rules.min_runs:
+            return NotReproduced(end, self._outcomes(end))
+        return Want(end, self.rules.min_runs - tried if tried else 1, "bad end")
+
+    def _good_end(self) -> Finding | Want | None:
+        end, seen = self.question.good, self.count(self.question.good)
+        if seen.bad:
+            return Flaky(end, seen.bad, seen.n) if seen.good else BadAtGoodEnd(end, self._shown(end))
+        if seen.good:
+            return None
+        if (gone := self._untestable(end, "good")) is not None:
+            return gone
+        if seen.skip >= self.rules.min_runs:
+            return BadAtGoodEnd(end, self._outcomes(end)[-1])
+        return Want(end, self.rules.min_runs - seen.skip if seen.skip else 1, "good end")
+
+    def _merge_base(self, base: Sha) -> Finding | Want | None:
+        """Good was no ancestor of bad. A merge base that cannot be tested does not stop the search, as with git."""
+        seen = self.count(base)
+        if seen.bad:
+            return Flaky(base, seen.bad, seen.n) if seen.good else BadAtGoodEnd(base, self._shown(base), True)
+        return Want(base, 1, "merge base") if seen.verdict is None else None
+
+    def _untestable(self, end: Sha, name: str) -> Inconclusive | None:
+        outcomes = set(self._outcomes(end))
+        if not outcomes or not outcomes <= {Outcome.NOT_BUILT, Outcome.UNTESTABLE}:
+            return None
+        what = "does not build" if Outcome.NOT_BUILT in outcomes else "cannot run the case"
+        said = next((r.observation.message for r in self.runs if r.commit == end and r.observation.message), "")
+        return Inconclusive(f"the {name} end {end[:12]} {what}" + (f": {said}" if said else ""))
+
+    def _outcomes(self, sha: Sha) -> tuple[Outcome, ...]:
+        """Of a commit's runs, as they came; what the machine failed to run is not one."""
+        return tuple(r.outcome for r in self.runs if r.commit == sha and r.outcome is not Outcome.INFRA)
+
+    def _shown(self, sha: Sha) -> Outcome:
+        """The outcome of a commit's run that showed the signature."""
+        bad = Verdict.BAD
+        return next(r.outcome for r in self.runs if r.commit == sha and judge(r, self.signature) is bad)
+
+
+def _union(sets: Iterable[Commits]) -> Commits:
+    total = 0
+    for commits in sets:
+        total |= commits
+    return total
+
+
+def _suspects(dag: Dag, bad: Sha, counts: Mapping[Sha, Count]) -> Commits:
+    """What is in the history of every bad commit and of no good one.
+
+    A bad commit that a good one has in its history is of an older failure that was cured since; it narrows nothing.
+    Bad commits without a common suspect brought the failure independently: the smallest set counts, then those that
+    agree with it, so that the answer is a first bad commit whichever way the runs came.
+    """
+    inside = [(sha, c.verdict) for sha, c in counts.items() if sha in dag and sha != bad]
+    found = left = dag.ancestors(bad) & ~_union(dag.ancestors(s) for s, verdict in inside if verdict is Verdict.GOOD)
+    for commits in sorted(
+        (dag.ancestors(s) & left for s, verdict in inside if verdict is Verdict.BAD),
+        key=lambda commits: (commits.bit_count(), commits),
+    ):
+        found = found & commits or found
+    return found

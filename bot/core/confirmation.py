@@ -1,0 +1,183 @@
+"""What is run before anybody is blamed, and what is said when it does not hold: a wrong accusation is worse than none.
+
+One suspect is left. It and its parents are run in turns until the parents' passes mean something: culprit k of n bad
+with k >= 3 and n >= 10, each parent 0 of n bad, and n so large that a parent as bad as the culprit would have passed
+every time with a probability (1 - k/n)^n below 0.001. Both ends are repeated too.
+
+What may come instead:
+
+- A parent in the range shows the signature: then it is bad, and `Bisection` goes on among older commits. Nobody has to
+  be told; a verdict that rested on one lucky pass was corrected.
+- A parent outside the range, or one with a descendant that passes, shows it: the suspect did not bring it. If that
+  parent passes too it is `Flaky`, else `Inconclusive`: the failure is older than the good end and was cured there.
+- The good end shows it after it passed: `Flaky` (of the good end). The failure is older than the range.
+- After 200 runs the numbers still do not suffice: `Flaky` (of the suspect): it may have been seen by accident.
+- A parent cannot be tested: `Suspects` with the parent as skipped. Nothing was compared, so nobody is blamed.
+- Suspect and parent are the same executable: `Inconclusive`. The commit did not change what was run.
+- The suspect has no parent at all: `Inconclusive`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bot.core.verdict import Count
+from bot.model import (
+    Confirmation,
+    Finding,
+    FirstBad,
+    Flaky,
+    Inconclusive,
+    MergeConflict,
+    Question,
+    Sha,
+    Suspects,
+    Tally,
+    Verdict,
+)
+
+
+class Phase(StrEnum):
+    """What a search is busy with."""
+
+    ENDS = "ends"
+    SEARCH = "search"
+    CONFIRMATION = "confirmation"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The numbers of a search. Runs are counted per commit and only if they said good or bad."""
+
+    min_runs: int = 10  # n of a confirmation, and how often an end is asked to show what it was given as
+    max_runs: int = 200  # n beyond which an undecided confirmation is Flaky
+    min_bad: int = 3  # k of a confirmation
+    doubt: float = 0.001  # probability that a parent as bad as the culprit passed every time
+    infra_retries: int = 3  # times that a commit is asked again when the machine failed
+    max_skips: int = 50  # suspects that could not be tested after which the rest is not asked either
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.min_bad <= self.min_runs <= self.max_runs:
+            raise ValueError(f"of {self}: needs 1 <= min_bad <= min_runs <= max_runs")
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """A commit to test `times` over, and why, as a phrase."""
+
+    commit: Sha
+    times: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What to ask next, most wanted first; empty in the search, where the choice costs time and is made on demand."""
+
+    phase: Phase
+    wants: tuple[Want, ...] = ()
+
+
+def confirm(
+    question: Question,
+    suspect: Sha,
+    parents: Sequence[Sha],
+    counts: Mapping[Sha, Count],
+    binaries: Mapping[Sha, frozenset[str]],
+    rules: Rules,
+) -> Finding | Ask:
+    """The finding about the only suspect left, or what to run for it; `binaries` are what a commit was run as."""
+    if not parents:
+        return Inconclusive(f"{suspect[:12]} is bad and has no parent to compare it with")
+    skipped = tuple(sha for sha in (suspect, *parents) if _count(counts, sha).verdict is Verdict.SKIP)
+    if skipped:
+        return Suspects((suspect,), skipped)
+    for parent in parents:
+        if _count(counts, parent).bad:
+            return _bad_parent(suspect, parent, _count(counts, parent), rules)
+    wanted = _wanted(question, suspect, parents, counts, rules)
+    if isinstance(wanted, Ask):
+        stuck = next((w.commit for w in wanted.wants if _stuck(_count(counts, w.commit), rules)), None)
+        return Inconclusive(f"{stuck[:12]} mostly fails in another way than the one asked about") if stuck else wanted
+    if wanted is not None:
+        return wanted
+    return _conclude(question, suspect, parents, counts, binaries)
+
+
+def _count(counts: Mapping[Sha, Count], sha: Sha) -> Count:
+    return counts.get(sha, Count())
+
+
+def _stuck(seen: Count, rules: Rules) -> bool:
+    return seen.skip > max(rules.min_runs, seen.n)
+
+
+def _bad_parent(suspect: Sha, parent: Sha, seen: Count, rules: Rules) -> Finding | Ask:
+    """A parent that the search does not go on from shows the signature."""
+    if seen.n < rules.min_runs:
+        return Ask(Phase.CONFIRMATION, (Want(parent, rules.min_runs - seen.n, "confirm parent"),))
+    if seen.good:
+        return Flaky(parent, seen.bad, seen.n)
+    return Inconclusive(
+        f"{suspect[:12]} is bad, but so is its parent {parent[:12]}, which a good commit has in its history: "
+        "the failure is older and was cured on one side"
+    )
+
+
+def _wanted(
+    question: Question, suspect: Sha, parents: Sequence[Sha], counts: Mapping[Sha, Count], rules: Rules
+) -> Ask | Flaky | None:
+    """Runs still needed, from the commit with the fewest on, which interleaves them; None if there are enough."""
+    wants: dict[Sha, str] = {}
+    if not _enough(suspect, parents, counts, rules):
+        wants = dict.fromkeys(parents, "confirm parent") | {suspect: "confirm culprit"}
+        wants = {sha: why for sha, why in wants.items() if _count(counts, sha).n < rules.max_runs}
+        if not wants:
+            return Flaky(suspect, _count(counts, suspect).bad, _count(counts, suspect).n)
+    for end, why in ((question.good, "confirm good end"), (question.bad, "confirm bad end")):
+        if _count(counts, end).n < rules.min_runs:
+            wants.setdefault(end, why)
+    fewest = sorted(wants, key=lambda sha: _count(counts, sha).n)
+    return Ask(Phase.CONFIRMATION, tuple(Want(sha, 1, wants[sha]) for sha in fewest)) if wants else None
+
+
+def _enough(suspect: Sha, parents: Sequence[Sha], counts: Mapping[Sha, Count], rules: Rules) -> bool:
+    culprit = _count(counts, suspect)
+    if culprit.n < rules.min_runs or culprit.bad < rules.min_bad:
+        return False
+    passes = culprit.good / culprit.n
+    tried = [_count(counts, parent).n for parent in parents]
+    return all(n >= rules.min_runs and passes**n < rules.doubt for n in tried)
+
+
+def _conclude(
+    question: Question,
+    suspect: Sha,
+    parents: Sequence[Sha],
+    counts: Mapping[Sha, Count],
+    binaries: Mapping[Sha, frozenset[str]],
+) -> Finding:
+    """The numbers hold: who is it, and did the commit change what was run?"""
+    none = frozenset[str]()
+    ours = binaries.get(suspect, none)
+    same = next((parent for parent in parents if ours & binaries.get(parent, none)), None)
+    if same is not None:
+        return Inconclusive(
+            f"{suspect[:12]} is bad and its parent {same[:12]} is good, but their executables are the same: "
+            "the difference is in a file that is read at run time, or outside the commit"
+        )
+
+    def tally(sha: Sha) -> Tally:
+        return Tally(sha, _count(counts, sha).bad, _count(counts, sha).n)
+
+    confirmation = Confirmation(
+        parents=tuple(tally(parent) for parent in parents),
+        culprit=tally(suspect),
+        good_end=tally(question.good),
+        bad_end=tally(question.bad),
+        binary_differs=True if ours and binaries.get(parents[0]) else None,
+    )
+    return FirstBad(suspect, confirmation) if len(parents) == 1 else MergeConflict(suspect, confirmation)

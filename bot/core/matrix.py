@@ -1,0 +1,148 @@
+"""Which cases there are, from what the binaries say of themselves, and how their machine types are printed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import groupby
+
+from bot.model import Case, Direction, Inventory, MachineType
+
+_NAME = re.compile(r"^(?P<prefix>(?:.*-)?(?:rhel)?)(?P<version>\d+(?:\.\d+)+)(?P<tag>-[\w.-]+)?$")
+_RANGE = 3  # as many neighbours are worth an ellipsis
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Version:
+    """A machine type's name in parts: `pseries-2.12-sxxm` is ("pseries-", "-sxxm", (2, 12)). Sorts as releases came."""
+
+    prefix: str
+    tag: str
+    numbers: tuple[int, ...]
+
+    @property
+    def text(self) -> str:
+        return ".".join(map(str, self.numbers)) + self.tag
+
+
+def version_key(name: str) -> Version:
+    """What machine types are sorted by: family, tag, version (2.9 < 2.12). An unversioned name is its own family."""
+    match = _NAME.match(name)
+    if match is None:
+        return Version(name, "", ())
+    return Version(match["prefix"], match["tag"] or "", tuple(map(int, match["version"].split("."))))
+
+
+def versioned(name: str) -> bool:
+    """Whether the name promises migration between releases: it ends in -X.Y, perhaps with a tag."""
+    return bool(version_key(name).numbers)
+
+
+def family(name: str) -> str:
+    """`pc-q35` of `pc-q35-9.2`, `pseries` of `pseries-2.12-sxxm`, the name itself if it has no version."""
+    return version_key(name).prefix.rstrip("-")
+
+
+def find(inventory: Inventory, name: str) -> MachineType | None:
+    """The machine type of that name or alias."""
+    return next((m for m in inventory.machines if name in (m.name, m.alias)), None)
+
+
+def machine_ranges(names: Iterable[str], all_names: Iterable[str]) -> tuple[str, ...]:
+    """Machine types as a reader wants them, one text per family: `pseries-2.1 ... 2.7, 2.12 (8 types)`.
+
+    A range spans only types that follow each other in all_names too, so it never covers one that is not in names.
+    """
+    wanted = set(names)
+    known = sorted(wanted | set(all_names), key=version_key)
+    texts = []
+    for prefix, group in groupby(known, key=lambda name: version_key(name).prefix):
+        parts: list[str] = []
+        members = list(group)
+        for _, tagged in groupby(members, key=lambda name: version_key(name).tag):
+            for chosen, run in groupby(tagged, key=lambda name: name in wanted):
+                if chosen:
+                    parts += _fold([version_key(name).text for name in run])
+        count = sum(name in wanted for name in members)
+        if count:
+            texts.append(prefix + ", ".join(parts) + (f" ({count} types)" if count > 1 else ""))
+    return tuple(texts)
+
+
+def _fold(run: list[str]) -> list[str]:
+    return [f"{run[0]} ... {run[-1]}"] if len(run) >= _RANGE else run
+
+
+def cases(
+    commit: Mapping[str, Inventory],
+    baselines: Mapping[str, Mapping[str, Inventory]],
+    profiles: Sequence[str],
+    directions: Sequence[Direction],
+    exclude: Sequence[str] = (),
+    only: Sequence[str] = ("*",),
+) -> tuple[Case, ...]:
+    """All that can be asked of a commit: `commit` is its inventory by target, `baselines` theirs by name and target.
+
+    `same` covers every type of the commit; `forward` and `backward` the versioned types that both sides have, and those
+    that went from the commit before their time (`gone_early`). Aliases are never cases: they move with the release.
+    `exclude` and `only` are patterns (fnmatch) of machine types.
+    """
+
+    def asked(inventory: Inventory) -> list[str]:
+        names = (m.name for m in inventory.machines)
+        fits = (
+            n for n in names if any(fnmatchcase(n, p) for p in only) and not any(fnmatchcase(n, p) for p in exclude)
+        )
+        return sorted(fits, key=version_key)
+
+    found: list[Case] = []
+    for target, mine in commit.items():
+        if Direction.SAME in directions:
+            found += [Case(target, name, profile) for name in asked(mine) for profile in profiles]
+        for baseline, inventories in baselines.items():
+            if target not in inventories:
+                continue
+            have = {m.name for m in mine.machines}
+            shared = [n for n in asked(inventories[target]) if versioned(n) and (n in have or gone_early(n, mine))]
+            found += [
+                Case(target, name, profile, direction, baseline)
+                for direction in directions
+                if direction is not Direction.SAME
+                for name in shared
+                for profile in profiles
+            ]
+    return tuple(found)
+
+
+def release(version: str) -> tuple[int, int]:
+    """The release that a query-version text belongs to; a development tree (micro >= 50) belongs to the next one.
+
+    2.12 was followed by 3.0; since then a major has the minors 0, 1 and 2.
+    """
+    match = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", version)
+    if match is None:
+        return 0, 0
+    major, minor, micro = int(match[1]), int(match[2]), int(match[3] or 0)
+    if micro < 50:
+        return major, minor
+    last = 12 if major == 2 else 2
+    return (major, minor + 1) if minor < last else (major + 1, 0)
+
+
+def gone_early(name: str, inventory: Inventory) -> bool:
+    """Whether a machine type is missing from a binary that should still have it.
+
+    Types up to (major - 6).minor are deleted by rule since 9.1 (hw/boards.h, MACHINE_VER_SHOULD_DELETE); before that by
+    hand, and none that was not deprecated: up to (major - 3).minor. Only types of a family that the binary does have,
+    and not newer than itself, are missed: a board that was configured out is nobody's fault.
+    """
+    wanted = version_key(name)
+    if not wanted.numbers or any(m.name == name for m in inventory.machines):
+        return False
+    siblings = [version_key(m.name) for m in inventory.machines if version_key(m.name).prefix == wanted.prefix]
+    major, minor = release(inventory.version)
+    grace = 6 if (major, minor) >= (9, 1) else 3
+    lower, upper = (major - grace, minor), (major, minor)
+    return any(s.numbers for s in siblings) and lower < wanted.numbers[:2] <= upper

@@ -1,0 +1,64 @@
+"""Which commit to test next: the one whose answer, good or bad, leaves the least."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from bot.core.dag import Commits, Dag
+from bot.model import Sha
+
+Floats = npt.NDArray[np.float64]
+
+
+def choose(
+    dag: Dag, suspects: Commits, tested: Commits, skipped: Commits, weights: Floats | None = None, k: int = 1
+) -> tuple[Sha, ...]:
+    """At most k untested suspects that together cut the suspects into the most even parts, the best single one first.
+
+    `tested` are the commits with any verdict, `skipped` those of them that could not be tested; `weights` is by
+    position in `dag` (None: all the same).
+    """
+    parts, probes = [suspects], list[Sha]()
+    while parts and len(probes) < k:
+        part = parts.pop(max(range(len(parts)), key=lambda i: _weight(dag, parts[i], weights)))
+        probe = _best(dag, part, tested, skipped, weights)
+        if probe is not None:
+            probes.append(probe)
+            tested |= dag.bit(probe)
+            older = part & dag.ancestors(probe)
+            parts += [p for p in (older, part & ~older) if p & ~tested]
+    return tuple(probes)
+
+
+def _weight(dag: Dag, part: Commits, weights: Floats | None) -> float:
+    return float(part.bit_count() if weights is None else weights[dag.positions(part)].sum())
+
+
+def _best(dag: Dag, part: Commits, tested: Commits, skipped: Commits, weights: Floats | None) -> Sha | None:
+    """The untested commit of a part with the most information: the smaller side of its cut, times its chance to run."""
+    positions, below = dag.weigh(part, weights)
+    information = np.minimum(below, _weight(dag, part, weights) - below)
+    information *= _runs(np.flatnonzero(np.isin(positions, dag.positions(part & skipped))), len(positions))
+    information[np.isin(positions, dag.positions(part & tested))] = -1.0
+    best = int(np.argmax(information))
+    return dag.commits[int(positions[best])] if information[best] >= 0 else None
+
+
+def _runs(skips: npt.NDArray[np.intp], n: int) -> Floats:
+    """A guess for each of n neighbouring commits whether it can be tested, given the places of those that could not.
+
+    What breaks a commit breaks its neighbours: the chance grows with the distance to the nearest skip, measured by
+    how far the skips reach already. So each skip leads about twice as far away, and a broken window of any length is
+    left after few of them, as `git bisect` does by chance (its `skip_away`).
+    """
+    if not len(skips):
+        return np.ones(n)
+    here = np.arange(n)
+    after = np.searchsorted(skips, here)
+    left = here - skips[np.maximum(after - 1, 0)]
+    right = skips[np.minimum(after, len(skips) - 1)] - here
+    distance = np.minimum(np.abs(left), np.abs(right)).astype(np.float64)
+    reach = float(skips[-1] - skips[0] + 1)
+    chance: Floats = distance / (distance + reach)
+    return chance

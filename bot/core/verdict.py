@@ -1,0 +1,84 @@
+"""From runs to verdicts: what a bisection hears when a commit was run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from bot.model import Outcome, Run, Signature, Verdict
+
+FAILURES = frozenset(
+    {
+        Outcome.FAIL_DST,
+        Outcome.FAIL_SRC,
+        Outcome.CRASH_SRC,
+        Outcome.CRASH_DST,
+        Outcome.HANG,
+        Outcome.SILENT,
+        Outcome.FAIL_START,
+        Outcome.TYPE_GONE,
+    }
+)
+"""Outcomes in which the case ran and QEMU did wrong."""
+
+
+def judge(run: Run, signature: Signature | None) -> Verdict | None:
+    """What one run says about its commit; None if it says nothing (the machine failed us).
+
+    Bad means *this* signature; any other failure is neither good nor bad, so the commit is skipped. A start that fails
+    with the very signature asked about is bad even where the smoke, which knows no history, calls it UNTESTABLE.
+    Without a signature (a user's own command gave none) every failure is bad.
+    """
+    if run.outcome is Outcome.INFRA:
+        return None
+    if run.outcome is Outcome.PASS:
+        return Verdict.GOOD
+    if signature is None:
+        return Verdict.BAD if run.outcome in FAILURES else Verdict.SKIP
+    same = run.signature is not None and run.signature.key == signature.key
+    return Verdict.BAD if same and run.outcome is not Outcome.NOT_BUILT else Verdict.SKIP
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How often the runs of one commit said what."""
+
+    good: int = 0
+    bad: int = 0
+    skip: int = 0
+    infra: int = 0
+
+    @property
+    def n(self) -> int:
+        """Runs that said good or bad: the n of "k of n"."""
+        return self.good + self.bad
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """Bad if it ever showed the signature, however often it passed; None if nothing was learnt.
+
+        A failure that is there sometimes is there: a pass beside it says how often, not whether. That a run shows the
+        signature by accident is for the confirmation to find out.
+        """
+        if self.bad:
+            return Verdict.BAD
+        if self.good:
+            return Verdict.GOOD
+        return Verdict.SKIP if self.skip else None
+
+    def plus(self, verdict: Verdict | None) -> Count:
+        if verdict is Verdict.GOOD:
+            return replace(self, good=self.good + 1)
+        if verdict is Verdict.BAD:
+            return replace(self, bad=self.bad + 1)
+        if verdict is Verdict.SKIP:
+            return replace(self, skip=self.skip + 1)
+        return replace(self, infra=self.infra + 1)
+
+
+def count(runs: Iterable[Run], signature: Signature | None) -> Count:
+    """The runs of one commit, counted."""
+    total = Count()
+    for run in runs:
+        total = total.plus(judge(run, signature))
+    return total

@@ -1,0 +1,134 @@
+"""From what a person typed to cases: clone, ends, sides, profile, machine types. Each wrong word has its error."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bot.config import Config
+from bot.errors import UserError
+from bot.host.git import Repository, clone
+from bot.model import Baseline, Case, Direction, Inventory, Profile, Sha
+from bot.progress import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """Who is on the other side: a pinned source or destination (revision or path), or a configured baseline."""
+
+    source: str | None = None
+    destination: str | None = None
+    direction: Direction | None = None
+    baseline: str | None = None
+
+    def resolve(self, config: Config) -> tuple[Direction, Baseline | None]:
+        """The direction and the other side. Raises `UserError` for options that contradict each other."""
+        if self.source and self.destination:
+            raise UserError("--source and --destination: one side must be the commit under test; leave one of them out")
+        if (self.source or self.destination) and (self.baseline or self.direction):
+            raise UserError(
+                "--source and --destination say the direction themselves; leave --direction and --baseline out"
+            )
+        if self.source:
+            return Direction.FORWARD, pinned(self.source)
+        if self.destination:
+            return Direction.BACKWARD, pinned(self.destination)
+        direction = self.direction or (Direction.FORWARD if self.baseline else Direction.SAME)
+        if direction is Direction.SAME:
+            if self.baseline:
+                raise UserError("--direction same has no other side; leave --baseline out")
+            return direction, None
+        if not self.baseline:
+            raise UserError(f"--direction {direction} needs the other side: --baseline NAME, --source or --destination")
+        return direction, config.baseline(self.baseline)
+
+
+def pinned(text: str) -> Baseline:
+    """A side as typed: a path if it holds a slash or is a file here, else a revision."""
+    if ("/" in text and (text.startswith(("/", ".", "~")) or Path(text).exists())) or Path(text).is_file():
+        return Baseline(name=text, path=str(Path(text).expanduser().absolute()))
+    return Baseline(name=text, ref=text)
+
+
+def tailored(
+    profile: Profile | None,
+    args: tuple[str, ...],
+    source_args: tuple[str, ...],
+    destination_args: tuple[str, ...],
+    run_for: float | None,
+) -> Profile:
+    """A configured profile, or one of the user's own arguments; with what he adds, it gets a name of its own."""
+    base = profile or Profile("args", args)
+    changed = replace(
+        base,
+        source_args=(*base.source_args, *source_args),
+        destination_args=(*base.destination_args, *destination_args),
+        run=base.run if run_for is None else run_for,
+    )
+    if profile is not None and changed == profile:
+        return profile
+    digest = hashlib.sha256(repr(changed).encode()).hexdigest()[:8]
+    return replace(changed, name=f"{base.name}-{digest}")
+
+
+def open_clone(config: Config, work: Path, repo: Path | None, progress: Progress, stop: threading.Event) -> Repository:
+    """The clone to read: `repo`, else the QEMU clone we are in, else the bot's own copy of upstream, fetched now."""
+    if repo is not None:
+        return Repository(repo)
+    try:
+        here = Repository(Path.cwd())
+        tip = here.resolve("HEAD")
+        if here.entry(tip, "VERSION") and here.entry(tip, "migration") and here.entry(tip, "hw"):
+            progress.say(f"using the clone in {here.path}, nothing is fetched")
+            return here
+    except UserError:
+        pass  # not in a clone
+    return clone(config.upstream.url, work / "upstream.git", say=progress.say, stop=stop)
+
+
+def ends(text: str, repository: Repository) -> tuple[tuple[str, Sha], tuple[str, Sha]]:
+    """(name, commit) of GOOD and of BAD. Raises `UserError` for what is no range, or names nothing."""
+    good_name, dots, bad_name = text.partition("..")
+    if not dots or not good_name or not bad_name or bad_name.startswith("."):
+        raise UserError(f"{text!r}: not a range; write GOOD..BAD, e.g. v9.0.0..master")
+    good, bad = repository.resolve(good_name), repository.resolve(bad_name)
+    if good == bad:
+        raise UserError(f"{text}: both ends are {good[:12]}; there is nothing between them")
+    if repository.is_ancestor(bad, good):
+        raise UserError(
+            f"{text}: BAD is an ancestor of GOOD; to find the commit that fixed something, swap their meaning"
+        )
+    return (good_name, good), (bad_name, bad)
+
+
+def target_of(config: Config, target: str | None) -> str:
+    """The target as QEMU's build names it: x86_64 and x86_64-softmmu mean the same."""
+    if target is None:
+        return config.targets[0]
+    return target if target.endswith("-softmmu") else f"{target}-softmmu"
+
+
+def known_machines(names: Sequence[str], inventory: Inventory, where: str) -> tuple[str, ...]:
+    """The machine types asked for, aliases resolved. Raises `UserError` with near names for one that is not there."""
+    aliases = {m.alias: m.name for m in inventory.machines if m.alias}
+    there = [m.name for m in inventory.machines]
+    found = []
+    for name in names:
+        name = aliases.get(name, name)
+        if name not in there:
+            near = difflib.get_close_matches(name, there, n=4, cutoff=0.3) or there[:4]
+            raise UserError(f"--machine {name}: {where} has no such machine type; near it are {', '.join(near)}")
+        found.append(name)
+    return tuple(found)
+
+
+def cases_of(
+    target: str, machines: Sequence[str], profile: Profile, direction: Direction, baseline: Baseline | None
+) -> tuple[Case, ...]:
+    """One case for each machine type."""
+    other = baseline.name if baseline else None
+    return tuple(Case(target, machine, profile.name, direction, other) for machine in machines)

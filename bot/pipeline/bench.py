@@ -1,0 +1,104 @@
+"""What a command works with: the clone, the store and the rig, made once from the configuration."""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bot.build.builder import Builder
+from bot.config import Config
+from bot.errors import UserError
+from bot.host.git import Repository
+from bot.model import Baseline, Build, Case, Profile, Run
+from bot.progress import Progress
+from bot.store.store import Store
+from bot.worker import Rig
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Everything but the question. `clock` gives seconds since the epoch."""
+
+    config: Config
+    work: Path
+    repository: Repository
+    store: Store
+    rig: Rig
+    progress: Progress
+    stop: threading.Event
+    clock: Callable[[], float] = time.time
+
+    def keep(self, fact: Build | Run) -> None:
+        """Record a fact, with the time it became known."""
+        self.store.record(replace(fact, at=self.clock()) if isinstance(fact, Run) else fact)
+
+    def runs(self, commit: str, cases: Iterable[Case]) -> list[Run]:
+        """Recorded runs of cases at a commit, under today's setups."""
+        wanted = list(cases)
+        setups = {self.rig.setup(case) for case in wanted}
+        return self.store.runs(commit=commit, cases=wanted, setups=setups, logs=False)
+
+
+def work_directory(path: Path) -> Path:
+    """The directory, made if need be. Raises `UserError` if it cannot be written."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".probe-{os.getpid()}"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be used as work directory: {error.strerror}; give another with -C DIR"
+        ) from error
+    return path.resolve()
+
+
+def bench(
+    config: Config,
+    work: Path,
+    repository: Repository,
+    progress: Progress,
+    stop: threading.Event,
+    *,
+    baselines: Iterable[Baseline],
+    profiles: Iterable[Profile],
+) -> Bench:
+    """A bench with these baselines and profiles. Raises `UserError` for a baseline that cannot be had."""
+    used = {baseline.name: baseline for baseline in baselines}
+    refs = {b.name: _resolve(repository, b) for b in used.values() if b.ref is not None}
+    scratch = work / "scratch"
+    scratch.mkdir(exist_ok=True)
+    builder = Builder(repository, config.build_settings, work, progress)
+    rig = Rig(
+        builder=builder,
+        profiles={profile.name: profile for profile in profiles},
+        baselines=used,
+        refs=refs,
+        smoke=config.smoke_settings,
+        scratch=scratch,
+        progress=progress,
+        stop=stop,
+        smokes=config.executor.smokes or os.cpu_count() or 1,
+    )
+    return Bench(config, work, repository, Store(work), rig, progress, stop)
+
+
+def _resolve(repository: Repository, baseline: Baseline) -> str:
+    try:
+        return repository.resolve(baseline.ref or "")
+    except UserError as error:
+        raise UserError(f"baseline {baseline.name}: {error}") from error
+
+
+def host() -> str:
+    """The machine in a phrase, as reports say it."""
+    try:
+        name = platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())
+    except OSError:
+        name = platform.system()
+    return f"{platform.machine()}, {name}, {os.cpu_count()} cores"

@@ -1,0 +1,277 @@
+"""`bot run`: one watch cycle after another. Fetch, build each new tip, smoke it, bisect what broke, publish.
+
+A case that fails is news only if it was good before on the same branch: at the last commit where it passed, or at
+`since`, which is tested for it. Everything is recorded as it comes, so a cycle that is killed is gone on with.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from bot.config import Config
+from bot.core import matrix
+from bot.core.verdict import FAILURES
+from bot.errors import BotError, Stopped
+from bot.host.git import clone
+from bot.host.lock import coordinator
+from bot.model import (
+    Case,
+    FirstBad,
+    Inventory,
+    MergeConflict,
+    Outcome,
+    Question,
+    Regression,
+    Report,
+    Run,
+    Sha,
+    Signature,
+    Test,
+)
+from bot.pipeline.bench import Bench, bench
+from bot.pipeline.bisect import not_run
+from bot.pipeline.investigate import Asked, investigate
+from bot.pipeline.publish import publish, write_site
+from bot.progress import Progress
+from bot.report.render import summary
+from bot.smoke.inspect import inspect
+from bot.terminal import duration
+from bot.watch.upstream import Tip, watched
+from bot.worker import installed, inventories, perform
+
+NOTHING_NEW, NEW_REGRESSION, COULD_NOT_TEST = 0, 10, 131
+
+
+def run(config: Config, work: Path, progress: Progress, stop: threading.Event, *, once: bool) -> int:
+    """Cycles until stopped, or one. Returns 0 nothing new, 10 a new regression, 131 if something could not be tested.
+
+    A daemon outlives what goes wrong in one cycle: it says so and tries again after `watch.every`.
+    """
+    with coordinator(work):
+        while True:
+            began = time.monotonic()
+            try:
+                code = _cycle(config, work, progress, stop)
+            except Stopped:
+                raise
+            except BotError as error:
+                if once:
+                    raise
+                progress.say(f"this cycle failed: {error}")
+            if once:
+                return code
+            rest = max(config.watch.every - (time.monotonic() - began), 0.0)
+            progress.work(f"waiting {duration(rest)} for the next cycle")
+            if stop.wait(rest):
+                raise Stopped("stopped between two cycles")
+
+
+def _cycle(config: Config, work: Path, progress: Progress, stop: threading.Event) -> int:
+    repository = clone(config.upstream.url, work / "upstream.git", say=progress.say, stop=stop)
+    branches = [(branch.name, branch.since) for branch in config.watch.branches]
+    tips = watched(repository.branches(), branches, config.watch.stable)
+    desk = bench(
+        config, work, repository, progress, stop, baselines=config.baselines, profiles=config.profiles.values()
+    )
+    cycle = desk.store.begin_cycle()
+    before = len(desk.store.builds())
+    new: list[Report] = []
+    trouble = False
+    for tip in tips:
+        found, failed = _tip(desk, tip)
+        new += found
+        trouble = trouble or failed
+    builds = desk.store.builds()[before:]
+    kinds = {kind: sum(b.kind == kind for b in builds) for kind in ("full", "incremental")}
+    result = f"{len(new)} new regressions" if new else "nothing new"
+    result += ", something could not be tested" if trouble else ""
+    progress.say(f"cycle done: {result}; builds: {kinds['full']} full, {kinds['incremental']} incremental")
+    desk.store.end_cycle(cycle, result)
+    write_site(desk.store, config.report_settings, _out(desk))
+    for report in new:
+        print(summary(report))
+    if new:
+        return NEW_REGRESSION
+    return COULD_NOT_TEST if trouble else NOTHING_NEW
+
+
+def _out(desk: Bench) -> Path:
+    return Path(desk.config.report.out) if desk.config.report.out else desk.work / "out"
+
+
+# -- one branch ----------------------------------------------------------------------------------------------------
+
+
+def _tip(desk: Bench, tip: Tip) -> tuple[list[Report], bool]:
+    """Test a branch's tip and follow what broke; the new reports, and whether something could not be tested."""
+    commit = desk.repository.commit(tip.sha)
+    first = all(seen.sha == tip.sha for seen in desk.store.seen().get(tip.branch, []))
+    news = "new" if desk.store.see(tip.branch, commit) else "known"
+    desk.progress.say(f'{tip.branch}: {news} tip {commit.short} ("{commit.subject}")')
+    runs, trouble = _sweep(desk, tip)
+    since = desk.repository.resolve(tip.since) if tip.since else None
+    broke, old = _what_broke(desk, tip, runs, since)
+    if first and since is None:
+        desk.progress.say(f"{tip.branch}: a first look, without `since`: this is what later commits are compared with")
+    if old:
+        desk.progress.say(f"{tip.branch}: {len(old)} cases fail that were never seen good: no bisection, no mail")
+    for signature, good, cases in broke:
+        regression = Regression("", signature, cases, good, tip.sha, tip.branch)
+        kept = desk.store.open_regression(regression)
+        desk.progress.say(f"{tip.branch}: {kept.id}: {signature}: {len(cases)} cases fail, good at {good[:12]}")
+    reports: list[Report] = []
+    while pending := [e.regression for e in desk.store.regressions() if e.finding is None and e.regression.branch]:
+        reports.append(_follow(desk, pending[0], runs))
+    return reports, trouble
+
+
+def _sweep(desk: Bench, tip: Tip) -> tuple[list[Run], bool]:
+    """Latest run of every case of the matrix at the tip; what was recorded is not run again."""
+    commit: dict[str, Inventory] = {}
+    trouble = False
+    for target in desk.config.targets:
+        build, inventory = inventories(desk.rig, tip.sha, target)
+        desk.keep(build)
+        if inventory is None:
+            desk.progress.say(f"{tip.branch}: {tip.sha[:12]} does not build for {target}: {build.error}")
+            trouble = True
+        else:
+            commit[target] = inventory
+    each = desk.config.each_tip
+    cases = matrix.cases(commit, _baselines(desk, list(commit)), each.profiles, each.directions, desk.rig.smoke.exclude)
+    have = {r.case: r for r in desk.runs(tip.sha, cases) if r.outcome is not Outcome.INFRA}
+    missing = tuple(case for case in cases if case not in have)
+    if missing:
+        desk.progress.say(f"{tip.branch}: {len(missing)} cases to run on {tip.sha[:12]}")
+        for fact in perform(Test(tip.sha, missing), desk.rig):
+            desk.keep(fact)
+            if isinstance(fact, Run):
+                have[fact.case] = fact
+    runs = [have[case] for case in cases if case in have]
+    good = sum(r.outcome is Outcome.PASS for r in runs)
+    untestable = sum(r.outcome is Outcome.UNTESTABLE for r in runs)
+    infra = sum(r.outcome is Outcome.INFRA for r in runs)
+    desk.progress.say(
+        f"{tip.branch}: {len(runs)} cases: {good} pass, {len(runs) - good - untestable - infra} fail, "
+        f"{untestable} cannot be tested" + (f", {infra} without an answer" if infra else "")
+    )
+    return runs, trouble or bool(infra)
+
+
+def _baselines(desk: Bench, targets: Iterable[str]) -> dict[str, dict[str, Inventory]]:
+    """What each baseline says of itself, by name and target; one that is not installed for a target is left out."""
+    found: dict[str, dict[str, Inventory]] = {}
+    for baseline in desk.config.baselines:
+        for target in targets:
+            if baseline.path is not None and "{arch}" in baseline.path:
+                path = Path(baseline.path.replace("{arch}", target.removesuffix("-softmmu")))
+                if not path.exists():
+                    desk.progress.say(f"baseline {baseline.name}: no {path}, so {target} is not run against it")
+                    continue
+            if baseline.ref is not None:
+                build, inventory = inventories(desk.rig, desk.rig.refs[baseline.name], target)
+                desk.keep(build)
+                if inventory is None:
+                    desk.progress.say(f"baseline {baseline.name} does not build for {target}: {build.error}")
+                    continue
+            else:
+                inventory = inspect(installed(baseline, target), stop=desk.stop)
+            if f"{inventory.arch}-softmmu" == target:
+                found.setdefault(baseline.name, {})[target] = inventory
+    return found
+
+
+# -- what broke ----------------------------------------------------------------------------------------------------
+
+_Group = tuple[Signature, Sha, tuple[Case, ...]]
+
+
+def _what_broke(desk: Bench, tip: Tip, runs: list[Run], since: Sha | None) -> tuple[list[_Group], list[Run]]:
+    """Failures that are news, by signature and last good commit; and failing cases that were never seen good.
+
+    A case that did not start is news too where it once passed: the smoke, which knows no history, calls it UNTESTABLE.
+    """
+    failing = [r for r in runs if r.signature and (r.outcome in FAILURES or r.outcome is Outcome.UNTESTABLE)]
+    good = _good_before(desk, tip, failing, since)
+    known = {
+        (case, entry.regression.signature.key)
+        for entry in desk.store.regressions()
+        if entry.state == "open" and entry.regression.branch == tip.branch
+        for case in entry.regression.cases
+    }
+    groups: dict[tuple[str, str, Sha], list[Run]] = {}
+    for run in failing:
+        assert run.signature is not None  # noqa: S101 - narrows the type; chosen so above
+        if run.case in good and (run.case, run.signature.key) not in known:
+            groups.setdefault((run.case.target, run.signature.key, good[run.case]), []).append(run)
+    old = [r for r in failing if r.case not in good and r.outcome in FAILURES]
+    news = [(g[0].signature, sha, tuple(r.case for r in g)) for (_, _, sha), g in groups.items() if g[0].signature]
+    return news, old
+
+
+def _good_before(desk: Bench, tip: Tip, failing: list[Run], since: Sha | None) -> dict[Case, Sha]:
+    """The last commit of the tip's history where each failing case passed; `since` is run for those without one."""
+    good: dict[Case, Sha] = {}
+    for run in failing:
+        for sha in desk.store.good_commits(run.case, run.setup):
+            if sha != tip.sha and desk.repository.is_ancestor(sha, tip.sha):
+                good[run.case] = sha
+                break
+    untold = tuple(r.case for r in failing if r.case not in good)
+    if not untold or since is None or since == tip.sha:
+        return good
+    have = {r.case: r for r in desk.runs(since, untold) if r.outcome is not Outcome.INFRA}
+    missing = tuple(case for case in untold if case not in have)
+    if missing:
+        desk.progress.say(f"{tip.branch}: {len(missing)} failing cases to run on {since[:12]}, where the watch starts")
+        for fact in perform(Test(since, missing), desk.rig):
+            desk.keep(fact)
+            if isinstance(fact, Run):
+                have[fact.case] = fact
+    return good | {case: since for case, run in have.items() if run.outcome is Outcome.PASS}
+
+
+def _follow(desk: Bench, regression: Regression, runs: list[Run]) -> Report:
+    """Bisect a regression on its newest machine type, publish the report; cases that broke elsewhere are split off."""
+    lead = max(regression.cases, key=lambda case: matrix.version_key(case.machine).numbers)
+    tail = {case.profile for case in regression.cases}
+    scope = tuple(r.case for r in runs if r.case.target == lead.target and r.commit == regression.bad)
+    each = desk.config.each_tip
+    ran = not_run(desk.config, desk.rig.smoke.accel, {*each.profiles, *tail}, {lead.target}, {*each.directions})
+    asked = Asked(
+        regression=regression,
+        question=Question(regression.good, regression.bad, lead, regression.signature),
+        good_name=regression.good[:12],
+        bad_name=regression.branch,
+        scope=scope,
+        not_run=ran,
+    )
+    report, found = investigate(desk, asked, lambda job: perform(job, desk.rig))
+    report = _split(desk, report)
+    publish(desk, report, found, _out(desk))
+    return report
+
+
+def _split(desk: Bench, report: Report) -> Report:
+    """The report about the cases that part at the culprit as the bisected one does; the others become a regression."""
+    if not isinstance(report.finding, FirstBad | MergeConflict):
+        return report
+    culprit, key = report.finding.commit, report.regression.signature.key
+    bad = {r.case for r in report.table if r.commit == culprit and r.signature and r.signature.key == key}
+    good = {
+        r.case for r in report.table if r.commit != culprit and r.outcome is Outcome.PASS and r.commit != report.bad.sha
+    }
+    here = tuple(c for c in report.regression.cases if c == report.case or (c in bad and c in good))
+    rest = tuple(c for c in report.regression.cases if c not in here)
+    if rest:
+        other = desk.store.open_regression(replace(report.regression, id="", cases=rest))
+        desk.progress.say(
+            f"{other.id}: {len(rest)} cases fail alike, but not since {culprit[:12]}: followed on their own"
+        )
+    narrowed = replace(report.regression, cases=here)
+    desk.store.change_regression(narrowed)
+    return replace(report, regression=narrowed)

@@ -1,0 +1,122 @@
+"""`bot doctor`: what is missing on this machine, and which command mends it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot.build.tools import tool_problems
+from bot.config import Config
+from bot.errors import BotError
+from bot.host import process
+from bot.host.disk import free
+from bot.model import Baseline
+from bot.smoke.inspect import inspect
+from bot.worker import installed
+
+_GIT = (2, 32)  # `git apply --cached --3way`, used for reverts
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at. `mend` is a command or a sentence; a check that is not `needed` is only a loss."""
+
+    name: str
+    ok: bool
+    found: str
+    mend: str = ""
+    needed: bool = True
+
+
+def checks(config: Config, work: Path) -> Iterator[Check]:
+    """All checks, in the order a new machine meets them."""
+    yield Check(
+        "python", sys.version_info >= (3, 11), sys.version.split()[0], "apt-get install python3 (3.11 or newer)"
+    )
+    yield _git()
+    problems = tool_problems()
+    for tool, why, package in problems:
+        yield Check(tool, False, f"missing; {why}", f"apt-get install {package}")
+    if not problems:
+        yield Check("build tools", True, "all there")
+    yield _sandbox()
+    yield _kvm()
+    yield _disk(config, work)
+    yield Check("sqlite", True, f"{sqlite3.sqlite_version}, rollback journal")
+    for baseline in config.baselines:
+        for target in config.targets:
+            if baseline.path is not None:
+                yield _baseline(baseline, target)
+
+
+def _git() -> Check:
+    if shutil.which("git") is None:
+        return Check("git", False, "missing", "apt-get install git")
+    words = process.run(["git", "--version"], timeout=10).output.split()
+    version = words[2] if len(words) > 2 else "?"
+    numbers = tuple(int(n) for n in version.split(".")[:2] if n.isdigit())
+    return Check("git", numbers >= _GIT, version, f"git {_GIT[0]}.{_GIT[1]} or newer is needed")
+
+
+def _sandbox() -> Check:
+    """A probe sandbox. Builds and smokes of trusted branches run without one; posted patches never will."""
+    if shutil.which("bwrap") is None:
+        return Check("sandbox", False, "bubblewrap is missing", "apt-get install bubblewrap", needed=False)
+    argv = ["bwrap", "--unshare-all", "--die-with-parent", "--cap-drop", "ALL", "--ro-bind", "/", "/", "true"]
+    done = process.run(argv, timeout=20)
+    lines = done.output.strip().splitlines()
+    why = lines[-1] if lines else f"exit {done.returncode}"
+    mend = "allow user namespaces: sysctl kernel.unprivileged_userns_clone=1"
+    return Check("sandbox", done.ok, "bubblewrap works" if done.ok else why, mend, needed=False)
+
+
+def _kvm() -> Check:
+    path = Path("/dev/kvm")
+    if not path.exists():
+        return Check("kvm", False, "no /dev/kvm; TCG is used", "enable virtualisation on the host", needed=False)
+    usable = os.access(path, os.R_OK | os.W_OK)
+    found = "usable" if usable else "no permission for /dev/kvm; TCG is used"
+    return Check("kvm", usable, found, "adduser $USER kvm", needed=False)
+
+
+def _disk(config: Config, work: Path) -> Check:
+    place = next(p for p in (work, *work.parents) if p.exists())
+    have, want = free(place), config.build_settings.free_space
+    return Check("disk", have >= want, f"{have / 2**30:.1f} GiB free in {place}, a build needs {want / 2**30:.1f}",
+                 "free some space, lower build.free_space, or give another directory with -C")  # fmt: skip
+
+
+def _baseline(baseline: Baseline, target: str) -> Check:
+    name = f"baseline {baseline.name} {target}"
+    try:
+        binary = installed(baseline, target)
+        version = inspect(binary).version
+    except BotError as error:
+        return Check(
+            name, False, str(error).removeprefix(f"baseline {baseline.name}: "), "install it or change baselines"
+        )
+    return Check(name, True, f"{binary.path}: {version}")
+
+
+def render(found: list[Check]) -> str:
+    """A table for the terminal, what is wrong with its cure beneath."""
+    width = max(len(check.name) for check in found)
+    lines = []
+    for check in found:
+        mark = "ok  " if check.ok else ("FAIL" if check.needed else "note")
+        lines.append(f"{mark}  {check.name:{width}}  {check.found}")
+        if not check.ok and check.mend:
+            lines.append(f"{'':6}{'':{width}}  mend: {check.mend}")
+    return "\n".join(lines)
+
+
+def doctor(config: Config, work: Path) -> int:
+    """Print the table; 0 if all that is needed is there, else 131."""
+    found = list(checks(config, work))
+    print(render(found))
+    return 0 if all(check.ok or not check.needed for check in found) else 131

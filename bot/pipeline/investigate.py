@@ -1,0 +1,214 @@
+"""From a question to a report: search, confirm, revert on the bad end, see where else it fails, run the reproducer."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from bot.bisect.runner import Search, search
+from bot.core import trailers
+from bot.core.confirmation import Rules
+from bot.core.dag import Dag
+from bot.host.git import Conflict, Repository, Revert
+from bot.model import (
+    Baseline,
+    Build,
+    Case,
+    Commit,
+    Finding,
+    FirstBad,
+    MergeConflict,
+    Outcome,
+    Question,
+    Regression,
+    Report,
+    RevertOutcome,
+    Run,
+    Sha,
+    Step,
+    Suspects,
+    Test,
+)
+from bot.pipeline.bench import Bench, host
+from bot.pipeline.reproduce import reproduce
+from bot.smoke.inspect import inspect
+from bot.worker import installed
+
+_RELEASED = re.compile(r"(master|main|stable-[\d.]+)\Z")
+
+Perform = Callable[[Test], Iterator[Build | Run]]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question as a person or the watch put it: with the names it used, and what else to run at the bad end."""
+
+    regression: Regression
+    question: Question
+    good_name: str
+    bad_name: str
+    scope: tuple[Case, ...] = ()  # run once at the bad end, so that the report can say where else it fails
+    not_run: tuple[str, ...] = ()
+    command: bool = False  # the user's own command: no QEMU, so nothing to reproduce or to compare
+
+
+def investigate(bench: Bench, asked: Asked, perform: Perform) -> tuple[Report, Search]:
+    """Answer a question, recording each fact as it comes. Raises what perform raises; recorded facts stay."""
+    question, repository = asked.question, bench.repository
+    began = time.monotonic()
+    base = None
+    if not repository.is_ancestor(question.good, question.bad):
+        base = repository.merge_base(question.good, question.bad)
+    dag = Dag.of(repository.parents([question.good], question.bad))
+    setup = None if asked.command else bench.rig.setup(question.case)
+    known = bench.store.runs(cases=[question.case], setups=None if setup is None else [setup])
+    limits = bench.config.bisect
+    found = search(
+        question, dag, perform, bench.keep, bench.progress,
+        known=known, merge_base=base, rules=Rules(min_runs=limits.min_runs, max_runs=limits.max_runs),
+    )  # fmt: skip
+    finding = found.finding
+    if isinstance(finding, FirstBad):
+        outcome = _revert(bench, asked, finding.commit, found.question, perform)
+        finding = replace(finding, confirmation=replace(finding.confirmation, revert=outcome))
+    blamed = finding.commit if isinstance(finding, FirstBad | MergeConflict) else None
+    table = () if asked.command else _table(bench, asked, blamed, perform)
+    report = _report(bench, asked, found, finding, blamed, table, time.monotonic() - began)
+    if blamed and not asked.command:
+        report = replace(report, reproduction=reproduce(bench, report))
+    return report, found
+
+
+def _revert(bench: Bench, asked: Asked, culprit: Sha, question: Question, perform: Perform) -> RevertOutcome:
+    """Take the culprit off the bad end, build that, run the case three times."""
+    if not bench.repository.commit(culprit).parents:
+        return RevertOutcome.NOT_TRIED
+    bench.progress.say(f"reverting {culprit[:12]} on {asked.bad_name}")
+    composed = bench.repository.compose(question.bad, (Revert(culprit),))
+    if isinstance(composed, Conflict):
+        return RevertOutcome.CONFLICT
+    outcomes: list[Outcome] = []
+    for fact in perform(Test(composed, (question.case,), times=3)):
+        bench.keep(fact)
+        if isinstance(fact, Run):
+            if fact.signature is not None and fact.signature == question.signature:
+                return RevertOutcome.STILL_BAD
+            outcomes.append(fact.outcome)
+    if Outcome.NOT_BUILT in outcomes:
+        return RevertOutcome.NOT_BUILT
+    return RevertOutcome.OK if all(o is Outcome.PASS for o in outcomes) else RevertOutcome.UNTESTABLE
+
+
+def _table(bench: Bench, asked: Asked, blamed: Sha | None, perform: Perform) -> tuple[Run, ...]:
+    """Latest run of each case: the scope at the bad end, the affected cases also at the culprit and its parents."""
+    affected = tuple(dict.fromkeys((asked.question.case, *asked.regression.cases)))
+    wanted: dict[Sha, tuple[Case, ...]] = {}
+    if blamed is not None:
+        wanted = dict.fromkeys((blamed, *bench.repository.commit(blamed).parents), affected)
+    wanted[asked.question.bad] = tuple(dict.fromkeys((*affected, *asked.scope)))
+    rows: list[Run] = []
+    for sha, cases in wanted.items():
+        have = {run.case: run for run in bench.runs(sha, cases) if run.outcome is not Outcome.INFRA}
+        missing = tuple(case for case in cases if case not in have)
+        if missing:
+            bench.progress.say(f"running {len(missing)} more cases on {sha[:12]}, to see where else it fails")
+            for fact in perform(Test(sha, missing)):
+                bench.keep(fact)
+                if isinstance(fact, Run):
+                    have[fact.case] = fact
+        rows += [have[case] for case in cases if case in have]
+    return tuple(rows)
+
+
+def _report(
+    bench: Bench,
+    asked: Asked,
+    found: Search,
+    finding: Finding,
+    blamed: Sha | None,
+    table: tuple[Run, ...],
+    seconds: float,
+) -> Report:
+    repository, question = bench.repository, found.question
+    culprit = repository.commit(blamed) if blamed else None
+    named: list[Sha] = [question.good, question.bad, *(step.commit for step in found.steps)]
+    if isinstance(finding, Suspects):
+        named += finding.commits
+    if culprit:
+        named += culprit.parents
+    commits = {c.sha: c for c in repository.commits(dict.fromkeys(named))}
+    bad_runs = [r for step in found.steps for r in step.runs if r.signature and r.signature == question.signature]
+    builds = [b for step in found.steps for b in step.builds]
+    signature = question.signature or asked.regression.signature
+    return Report(
+        regression=replace(asked.regression, signature=signature),
+        case=question.case,
+        finding=finding,
+        good=commits[question.good],
+        bad=commits[question.bad],
+        good_name=asked.good_name,
+        bad_name=asked.bad_name,
+        range_size=found.range_size,
+        steps=tuple(Step(commits[s.commit], s.verdict, s.runs, s.builds, s.why) for s in found.steps),
+        culprit=culprit,
+        commits=commits,
+        symptom=symptom(bad_runs[0]) if bad_runs else "",
+        table=table,
+        names=_names(bench, asked, table),
+        reproduction=None,
+        not_run=asked.not_run,
+        releases=_releases(repository, question.bad, blamed) if blamed else (),
+        accel="" if asked.command else bench.rig.smoke.accel,
+        toolchain=builds[-1].toolchain if builds else "",
+        host=host(),
+        seconds=seconds,
+        fixed_by=later_fixes(repository, culprit) if culprit else (),
+    )
+
+
+def _names(bench: Bench, asked: Asked, table: tuple[Run, ...]) -> dict[str, str]:
+    """What readers call each side: the commits' binaries by revision, baselines by name and version."""
+    names: dict[str, str] = {}
+    for run in table:
+        if run.binary is not None:
+            named = {asked.question.bad: asked.bad_name, asked.question.good: asked.good_name}
+            names.setdefault(run.binary, named.get(run.commit, run.commit[:12]))
+    for baseline in bench.rig.baselines.values():
+        names[baseline.name] = baseline_name(bench, baseline, asked.question.case.target)
+    return names
+
+
+def baseline_name(bench: Bench, baseline: Baseline, target: str) -> str:
+    """`v2.12.0` for one that is built; `qemu-7.2.22 (/usr/bin/qemu-system-x86_64)` for one that is installed."""
+    if baseline.ref is not None:
+        return baseline.ref
+    binary = installed(baseline, target)
+    version = inspect(binary, stop=bench.stop).version.split()[0]
+    return f"qemu-{version} ({binary.path})"
+
+
+def symptom(run: Run) -> str:
+    """What the failing side printed, verbatim: the destination's words, else the source's, else the message."""
+    logs = {log.name: log.text for log in run.observation.logs}
+    for name in ("destination.stderr", "source.stderr", "output"):
+        if logs.get(name, "").strip():
+            return logs[name].strip()
+    return run.observation.message
+
+
+def _releases(repository: Repository, bad: Sha, culprit: Sha) -> tuple[str, ...]:
+    """Releases that contain the culprit, oldest first, as far as the clone's branches reach."""
+    tips = {bad, *(sha for name, sha in repository.branches().items() if _RELEASED.match(name))}
+    found: dict[str, Sha] = {}
+    for tip in sorted(tips):
+        found |= repository.releases(tip)
+    holding = [name for name, sha in found.items() if repository.is_ancestor(culprit, sha)]
+    return tuple(sorted(holding, key=lambda name: [int(n) for n in name[1:].split(".")]))
+
+
+def later_fixes(repository: Repository, culprit: Commit) -> tuple[Commit, ...]:
+    """Commits anywhere in the clone that say they fix or revert the culprit: a hint for readers, not a verdict."""
+    found = repository.commits(repository.mentioning(culprit.sha))
+    return tuple(c for c in found if c.sha != culprit.sha and trailers.names(c.body, culprit.sha))

@@ -1,0 +1,68 @@
+"""Writes what people and programs read about a regression: mail, JSON, replayable log, pages. Sends nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from email.policy import SMTP
+from pathlib import Path
+
+from bot.bisect import log
+from bot.bisect.runner import Search
+from bot.core.gate import kind_of
+from bot.data import data_dir
+from bot.model import Case, Outcome, Report, ReportSettings, Run
+from bot.pipeline.bench import Bench
+from bot.report import data, render
+from bot.report.site import Entry, Tip, site
+from bot.store.store import Mail, Store
+
+
+def publish(desk: Bench, report: Report, found: Search, out: Path) -> tuple[Path, ...]:
+    """Conclude the regression in the store and write its files into out; the paths of those, its page first."""
+    name = report.regression.id
+    settings = desk.config.report_settings
+    kind = kind_of(report)
+    if kind is not None:
+        now = desk.clock()
+        message = render.mail(
+            report, settings=settings, templates=data_dir() / "templates", date=datetime.fromtimestamp(now, UTC)
+        )
+        held = tuple(hold.name for hold in render.held(report, settings))
+        text = message.as_string(policy=SMTP)
+        desk.store.keep_mail(Mail(name, kind, str(message["Message-ID"]), now, held, text))
+    desk.store.conclude(name, data.finding_kind(report.finding), data.dump(report), log.render(found, report.commits))
+    written = write_site(desk.store, settings, out)
+    return tuple(path for path in written if path.parent.name == name)
+
+
+def write_site(store: Store, settings: ReportSettings, out: Path) -> tuple[Path, ...]:
+    """All pages and the files beside them, from what is stored; their paths."""
+    entries = []
+    for kept in store.regressions():
+        if kept.report is None:
+            continue
+        mails = store.mails(kept.regression.id)
+        report = replace(data.load(kept.report, kept.regression.id), regression=kept.regression)
+        eml, held = (mails[-1].eml, mails[-1].held) if mails else ("", ())
+        entries.append(Entry(report, kept.state, kept.opened, eml, held, kept.log))
+    tips = tuple(
+        Tip(branch, commits[-1], _latest(store.runs(commit=commits[-1].sha, logs=False)), {})
+        for branch, commits in store.seen().items()
+    )
+    last = next((cycle.result or "" for cycle in store.cycles() if cycle.ended), "")
+    return site(
+        out,
+        templates=data_dir() / "templates",
+        entries=entries,
+        tips=tips,
+        settings=settings,
+        now=datetime.fromtimestamp(store.clock(), UTC),
+        cycle=last,
+    )
+
+
+def _latest(runs: list[Run]) -> tuple[Run, ...]:
+    """The last answer for each case."""
+    found: dict[Case, Run] = {run.case: run for run in runs if run.outcome is not Outcome.INFRA}
+    return tuple(found.values())

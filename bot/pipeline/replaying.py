@@ -1,0 +1,65 @@
+"""`bot replay`: the fold over recorded runs once more, from a log, with nothing but the log."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from bot.bisect import log
+from bot.core.bisection import Bisection
+from bot.errors import UserError
+from bot.model import (
+    BadAtGoodEnd,
+    Finding,
+    FirstBad,
+    Flaky,
+    Inconclusive,
+    MergeConflict,
+    NotReproduced,
+    Suspects,
+)
+from bot.pipeline.bisect import exit_code
+from bot.report.safe import line
+
+
+def replay(path: Path) -> int:
+    """Print what the log's runs conclude; exit codes as `bot bisect`.
+
+    Raises `UserError` for what is no log, and for one of a search that was not ended.
+    """
+    try:
+        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    state = log.parse(text, str(path)).replay()
+    finding = state.finding
+    if finding is None:
+        raise UserError(f"{path}: the search that it is from was not ended: {len(state.suspects)} suspects are left")
+    print(line(f"{state.question.case.id}, bad means {state.signature or 'any failure'}"))
+    for sha in dict.fromkeys(run.commit for run in state.runs):
+        print(f"  {sha[:12]}  {_tally(state, sha)}")
+    print(_words(finding))
+    return exit_code(finding)
+
+
+def _tally(state: Bisection, sha: str) -> str:
+    seen = state.count(sha)
+    return f"{seen.bad} bad of {seen.n}" if seen.n else "could not be tested"
+
+
+def _words(finding: Finding) -> str:
+    match finding:
+        case FirstBad(commit):
+            return f"first bad commit: {commit}"
+        case MergeConflict(commit):
+            return f"only the merge is bad, its parents are good: {commit}"
+        case Suspects(commits):
+            return "the first bad commit is one of these: " + " ".join(commits)
+        case NotReproduced(commit):
+            return f"the bad end {commit} is not bad"
+        case BadAtGoodEnd(commit, _, merge_base):
+            return f"the {'merge base' if merge_base else 'good end'} {commit} is bad already"
+        case Flaky(commit, bad, n):
+            return f"flaky: {commit} is bad in {bad} of {n} runs"
+        case Inconclusive(why):
+            return line(f"inconclusive: {why}")

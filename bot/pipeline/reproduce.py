@@ -1,0 +1,49 @@
+"""The reproducer of a report: generated, then run as printed on the bad end's build and on the culprit's parent."""
+
+from __future__ import annotations
+
+from bot.model import Direction, Report, Reproduction, Run
+from bot.pipeline.bench import Bench
+from bot.smoke.reproducer import reproducer, run_as_printed, sides
+
+
+def reproduce(desk: Bench, report: Report) -> Reproduction | None:
+    """None where there is nothing to print: a smoke script of the user's own, or an end that has no binary."""
+    culprit, case = report.culprit, report.case
+    if desk.rig.smoke.script is not None or culprit is None or not culprit.parents:
+        return None
+    bad = desk.rig.build(report.bad.sha, case.target).binary
+    good = desk.rig.build(culprit.parents[0], case.target).binary
+    if bad is None or good is None:
+        return None
+    desk.progress.say("running the reproducer as it will be printed, on the bad end and on the culprit's parent")
+    other, _ = desk.rig.other(case)
+    far = other or bad
+    source, destination = (far, bad) if case.direction is Direction.FORWARD else (bad, far)
+    names = {bad.sha256: report.bad_name, far.sha256: report.names.get(case.baseline or "", report.bad_name)}
+    text = reproducer(
+        case,
+        desk.rig.profile(case),
+        desk.rig.smoke,
+        source,
+        destination,
+        source_name=names[source.sha256],
+        destination_name=names[destination.sha256],
+        memory=_memory(report),
+    )
+    places = sides(case, source, destination)
+    old = {"old": far} if "old" in (places.source, places.destination) else {}
+    return run_as_printed(
+        text,
+        bad={"new": bad, **old},
+        good={"new": good, **old},
+        arch=case.arch,
+        scratch=desk.rig.scratch,
+        stop=desk.stop,
+    )
+
+
+def _memory(report: Report) -> bool:
+    """Whether the case ran with -m; boards of a fixed size run without."""
+    runs: list[Run] = [run for step in report.steps for run in step.runs if run.observation.argv]
+    return not runs or any("-m" in argv for argv in runs[-1].observation.argv)

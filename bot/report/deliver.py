@@ -1,0 +1,24 @@
+"""Where reports go: files in a directory, whole or not there at all. Nothing is sent."""
+
+from __future__ import annotations
+
+from email.message import EmailMessage
+from pathlib import Path
+
+from bot.host import disk
+
+
+def deliver(message: EmailMessage, path: Path) -> Path:
+    """Write a mail as .eml, with the line ends of RFC 5322."""
+    return write(path, message.as_bytes())
+
+
+def write(path: Path, data: bytes | str) -> Path:
+    """Put data at `path`: a reader sees the old file or the new one, never a part.
+
+    Raises `InfraError` if the disk is full, `UserError` if the place cannot be written.
+    """
+    with disk.writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        disk.replace(path, data.encode() if isinstance(data, str) else data)
+    return path

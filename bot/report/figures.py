@@ -1,0 +1,207 @@
+"""The figures of a search and how it ended, as lines. What was not measured is left out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from bot.core.gate import tally
+from bot.model import (
+    BadAtGoodEnd,
+    BuildKind,
+    BuildStatus,
+    FirstBad,
+    Flaky,
+    Inconclusive,
+    MergeConflict,
+    NotReproduced,
+    Outcome,
+    Report,
+    RevertOutcome,
+    Sha,
+    Suspects,
+    Verdict,
+)
+from bot.report import table
+from bot.report.safe import clean, line
+from bot.report.words import cite_sha, duration, known, name, plural, word
+
+_REVERT = {
+    RevertOutcome.OK: "the migration works again",
+    RevertOutcome.STILL_BAD: "still fails in the same way",
+    RevertOutcome.CONFLICT: "does not apply, so it was not tested",
+    RevertOutcome.NOT_BUILT: "applies but does not build, so it was not tested",
+    RevertOutcome.UNTESTABLE: "applies and builds, but the case cannot be tested on it",
+    RevertOutcome.NOT_TRIED: "not tried",
+}
+
+
+# -- figures of the search ---------------------------------------------------------------------------------------
+
+
+def scope(report: Report) -> str:
+    """`v4.2.0..db736e0437aa, 1858 commits, 11 of them tested, 0 skipped`."""
+    end = report.bad.short
+    tested = {step.commit.sha: step.verdict for step in report.steps}
+    skipped = sum(verdict is Verdict.SKIP for verdict in tested.values())
+    commits = plural(report.range_size, "commit")
+    return f"{name(report.good_name)}..{end}, {commits}; {len(tested)} tested, {skipped} of them skipped"
+
+
+def builds(report: Report) -> str:
+    """`3 full builds, 9 incremental, 1 from the cache; 14 min in all`."""
+    done = [build for step in report.steps for build in step.builds]
+    kinds = Counter(build.kind for build in done)
+    failed = sum(build.status is BuildStatus.FAILED for build in done)
+    parts = [plural(kinds[BuildKind.FULL], "full build")]
+    parts += [f"{kinds[BuildKind.INCREMENTAL]} incremental"] if kinds[BuildKind.INCREMENTAL] else []
+    parts += [f"{kinds[BuildKind.CACHED]} from the cache"] if kinds[BuildKind.CACHED] else []
+    if failed:
+        parts.append(f"of which {failed} failed")
+    return f"{', '.join(parts)}; {duration(report.seconds)} in all"
+
+
+def tallies(report: Report) -> list[str]:
+    """Parents, culprit and both ends, each with bad of n."""
+    finding = report.finding
+    if not isinstance(finding, FirstBad | MergeConflict):
+        return []
+    confirmation = finding.confirmation
+    what = "culprit" if isinstance(finding, FirstBad) else "merge"
+    several = len(confirmation.parents) > 1
+    lines = [(f"parent {i}" if several else "parent", tally) for i, tally in enumerate(confirmation.parents, 1)]
+    lines += [(what, confirmation.culprit), (name(report.good_name), confirmation.good_end)]
+    lines += [(name(report.bad_name), confirmation.bad_end)]
+    wide = max(len(label) for label, _ in lines)
+    return [f"{label:<{wide}}  {tally.commit[:12]}  {tally.bad:>3} bad of {tally.n}" for label, tally in lines]
+
+
+def error_texts(report: Report) -> str:
+    """Whether the failing runs said the same; nothing if none failed."""
+    bad = {step.commit.sha for step in report.steps if step.verdict is Verdict.BAD}
+    runs = [run for step in report.steps for run in step.runs if run.commit in bad]
+    texts = {clean(run.observation.message) for run in runs if word(report, run) is table.Word.FAIL}
+    if not texts:
+        return ""
+    if len(texts) == 1:
+        return "Same error text at every bad step."
+    return f"Same signature at every bad step, in {len(texts)} wordings."
+
+
+def other_failures(report: Report) -> list[str]:
+    """Steps that failed in another way: neither good nor bad, so they stayed suspects."""
+    found = []
+    for step in report.steps:
+        odd = [run for run in step.runs if word(report, run) is table.Word.OTHER and run.case == report.case]
+        if odd:
+            found.append(f"{step.commit.short} fails otherwise: {table.what(odd[0])}")
+    return list(dict.fromkeys(found))
+
+
+def revert(report: Report) -> str:
+    """What the culprit's revert on top of the bad end did."""
+    finding = report.finding
+    if not isinstance(finding, FirstBad | MergeConflict):
+        return ""
+    outcome = finding.confirmation.revert
+    if outcome is RevertOutcome.NOT_TRIED:
+        return "Revert: not tried."
+    return f"Revert on {name(report.bad_name)}: {_REVERT[outcome]}."
+
+
+def affected_figures(report: Report) -> str:
+    """How the affected cases did at the culprit and at its parent, where that was run."""
+    at_bad_end = [run for run in report.table if run.commit == report.bad.sha]
+    affected = {run.case for run in at_bad_end if word(report, run) is table.Word.FAIL}
+    if report.culprit is None or not affected:
+        return ""
+    parts = []
+    for label, sha in [("culprit", report.culprit.sha), *(("parent", p) for p in report.culprit.parents[:1])]:
+        runs = [run for run in report.table if run.commit == sha and run.case in affected and sha != report.bad.sha]
+        if runs:
+            fail = sum(word(report, run) is table.Word.FAIL for run in runs)
+            parts.append(f"{fail} of {len(runs)} fail at the {label}")
+    return f"Run again elsewhere: {', '.join(parts)}." if parts else ""
+
+
+def skip_reason(report: Report, sha: Sha) -> str:
+    """Why a commit could not be tested, from its build or its runs."""
+    for step in report.steps:
+        if step.commit.sha != sha:
+            continue
+        for build in step.builds:
+            if build.status is BuildStatus.FAILED:
+                return f"does not build: {line(build.error or 'no error text', 200)}"
+        for run in step.runs:
+            if run.outcome is not Outcome.PASS:
+                return line(f"{table.what(run)}: {run.observation.message}", 200)
+    return "not tested"
+
+
+# -- the finding on a terminal -----------------------------------------------------------------------------------
+
+
+def conclusion(report: Report) -> str:
+    """How the search ended, in one line."""
+    finding = report.finding
+    bad, good = name(report.bad_name), name(report.good_name)
+    match finding:
+        case FirstBad(commit=sha):
+            return f"first bad commit: {cite_sha(report, sha)}"
+        case MergeConflict(commit=sha):
+            return f"only the merge is bad, its parents are good: {cite_sha(report, sha)}"
+        case Suspects(commits=suspects):
+            untested = f"{plural(len(finding.skipped), 'commit')} could not be tested"
+            return f"the first bad commit is one of {plural(len(suspects), 'suspect')}; {untested}"
+        case NotReproduced(outcomes=outcomes):
+            seen = ", ".join(f"{n} x {o}" for o, n in Counter(outcomes).items())
+            return f"the bad end, {bad}, is not bad: {seen or 'never run'}"
+        case BadAtGoodEnd(commit=sha, outcome=outcome, merge_base=True):
+            return f"the merge base of {good} and {bad}, {sha[:12]}, is not good: {outcome}"
+        case BadAtGoodEnd(outcome=outcome):
+            return f"the good end, {good}, is not good: {outcome}"
+        case Flaky(commit=sha, bad=k, n=n):
+            return f"flaky: {cite_sha(report, sha)} failed {k} of {n} times; nobody is blamed"
+        case Inconclusive(why=why):
+            return f"inconclusive: {line(why)}"
+
+
+_ADVICE = {
+    NotReproduced: "Give an end that fails, or check that machine type, profile and source are those of the failure.",
+    BadAtGoodEnd: "Give an older good end; or the failure is older than the range.",
+    Flaky: "The answer changes from run to run: no commit can be named from single runs.",
+    Inconclusive: "What was recorded is kept; --resume goes on from it.",
+}
+
+
+def advice(report: Report) -> str:
+    """What a person can do next, for findings that name no commit; else nothing."""
+    return _ADVICE.get(type(report.finding), "")
+
+
+def suspects(report: Report, commits: Iterable[Sha], skipped: Iterable[Sha], limit: int = 20) -> list[tuple[str, str]]:
+    """(word, citation and figures) for the last good commit and each suspect, oldest first."""
+    chosen, left = list(commits), set(skipped)
+    out = [("last good", f"{cite_sha(report, sha)}  {_figures(report, sha)}") for sha in last_good(report, chosen)]
+    for sha in chosen[:limit]:
+        if sha in left:
+            out.append(("skipped", f"{cite_sha(report, sha)}\n{skip_reason(report, sha)}"))
+        elif tally(report, sha).bad:
+            out.append(("bad", f"{cite_sha(report, sha)}  {_figures(report, sha)}"))
+        else:
+            out.append(("not tested", cite_sha(report, sha)))
+    if len(chosen) > limit:
+        out.append(("", f"and {len(chosen) - limit} more"))
+    return out
+
+
+def last_good(report: Report, suspects: Iterable[Sha]) -> list[Sha]:
+    """Good commits that are a parent of a suspect."""
+    good = {step.commit.sha for step in report.steps if step.verdict is Verdict.GOOD}
+    parents = [p for sha in suspects if (commit := known(report, sha)) for p in commit.parents]
+    return [sha for sha in dict.fromkeys(parents) if sha in good]
+
+
+def _figures(report: Report, sha: Sha) -> str:
+    seen = tally(report, sha)
+    return f"{seen.bad} bad of {seen.n}"

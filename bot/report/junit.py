@@ -1,0 +1,56 @@
+"""JUnit XML of runs: a testcase per run. What the machine did wrong is an error, never a failure of QEMU's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from xml.etree import ElementTree as ET
+
+from bot.model import Outcome, Run
+from bot.report.safe import clean, line
+from bot.report.table import what
+
+_SKIPPED = (Outcome.UNTESTABLE, Outcome.NOT_BUILT)
+
+
+def junit(runs: Sequence[Run], suite: str = "bot") -> str:
+    """One testsuite; classname is target, profile, direction and baseline with dots, name is the machine type.
+
+    UNTESTABLE and NOT_BUILT are `<skipped>`, INFRA is `<error>`, every other outcome but PASS is `<failure>`.
+    """
+    cases = [_case(run) for run in runs]
+    count = {tag: sum(case.find(tag) is not None for case in cases) for tag in ("failure", "error", "skipped")}
+    attributes = {
+        "name": _text(suite),
+        "tests": str(len(runs)),
+        "failures": str(count["failure"]),
+        "errors": str(count["error"]),
+        "skipped": str(count["skipped"]),
+        "time": f"{sum(run.observation.seconds for run in runs):.3f}",
+    }
+    root = ET.Element("testsuites")
+    ET.SubElement(root, "testsuite", attributes).extend(cases)
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _case(run: Run) -> ET.Element:
+    case, seen = run.case, run.observation
+    group = ".".join(part.replace(".", "_") for part in (case.target, case.profile, case.direction) if part)
+    if case.baseline:
+        group += "." + case.baseline.replace(".", "_")
+    element = ET.Element(
+        "testcase", {"classname": _text(group), "name": _text(case.machine), "time": f"{seen.seconds:.3f}"}
+    )
+    if run.outcome is Outcome.PASS:
+        return element
+    tag = "skipped" if run.outcome in _SKIPPED else "error" if run.outcome is Outcome.INFRA else "failure"
+    child = ET.SubElement(element, tag, {"message": _text(f"{what(run)}: {line(seen.message)}", 1000)})
+    if tag != "skipped":
+        child.set("type", str(run.outcome))
+        child.text = _text("\n".join(f"{log.name}:\n{clean(log.text)}" for log in seen.logs if "qmp" not in log.name))
+    return element
+
+
+def _text(text: str, limit: int = 65536) -> str:
+    """Only characters that XML 1.0 allows (section 2.2); `clean` has taken the control characters and surrogates."""
+    return "".join(c for c in clean(text)[:limit] if c not in "\ufffe\uffff")

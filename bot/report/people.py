@@ -1,0 +1,90 @@
+"""Who gets a mail, and which thread it joins: from the culprit's trailers and the settings, never its whole Cc list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.headerregistry import Address
+
+from bot.core.gate import Kind
+from bot.core.trailers import message_ids, people
+from bot.errors import UserError
+from bot.model import Commit, Report, ReportSettings
+from bot.report.safe import address, message_id, parse_address
+
+MOST_PEOPLE = 8  # in Cc, besides the lists
+YOUNG = timedelta(days=90)  # a patch mail younger than this is answered, an older one is left alone
+
+
+@dataclass(frozen=True, slots=True)
+class Recipients:
+    """To and Cc, without doubles; at least one To."""
+
+    to: tuple[Address, ...]
+    cc: tuple[Address, ...]
+
+
+def recipients(report: Report, kind: Kind, settings: ReportSettings) -> Recipients:
+    """Author, reviewers and lists for a culprit; lists and configured people when nobody is blamed."""
+    lists = tuple(configured("report.lists", text) for text in settings.lists)
+    others = tuple(configured("report.cc", text) for text in settings.cc)
+    author = address(report.culprit.author, report.culprit.email) if report.culprit and kind is Kind.REPORT else None
+    if author is None or report.culprit is None:
+        to, cc = lists, others[:MOST_PEOPLE]
+    else:
+        to = (author,)
+        cc = (*_distinct((*_reviewers(report.culprit), *others), to)[:MOST_PEOPLE], *lists)
+    to = to or (sender(settings),)
+    return Recipients(_distinct(to), _distinct(cc, to))
+
+
+def sender(settings: ReportSettings) -> Address:
+    """The address that mails come from."""
+    return configured("report.sender", settings.sender)
+
+
+def configured(key: str, text: str) -> Address:
+    """An address of the configuration. Raises `UserError` with its key if it is none."""
+    found = parse_address(text)
+    if found is None:
+        raise UserError(f"{key}: {text!r} is not a mail address; write user@host or Name <user@host>")
+    return found
+
+
+def tagged(settings: ReportSettings, tag: str) -> Address:
+    """The sender with a plus-address (`migbot+r0017@host`), so that answers and tags find their regression."""
+    own = sender(settings)
+    return Address(own.display_name, f"{own.username}+{tag}", own.domain)
+
+
+def domain(settings: ReportSettings) -> str:
+    """The right side of our Message-IDs."""
+    return settings.domain or sender(settings).domain
+
+
+def thread(report: Report, now: datetime) -> tuple[str, ...]:
+    """Message-ID of the culprit's patch mail, if it is young and unreleased; else nothing: a new thread."""
+    culprit = report.culprit
+    if culprit is None or report.releases is None or report.releases:
+        return ()
+    posted = datetime.fromisoformat(culprit.date)  # `git am` keeps the Date of the patch mail as the author's
+    if now - posted > YOUNG:
+        return ()
+    found = (message_id(text) for text in message_ids(culprit.body))
+    return tuple(text for text in found if text)[:1]
+
+
+def _reviewers(commit: Commit) -> list[Address]:
+    named = (address(name, email) for name, email in people(commit.body, ("Reviewed-by", "Acked-by")))
+    return [found for found in named if found is not None]
+
+
+def _distinct(addresses: Iterable[Address], but: Iterable[Address] = ()) -> tuple[Address, ...]:
+    seen = {found.addr_spec.lower() for found in but}
+    out = []
+    for found in addresses:
+        if found.addr_spec.lower() not in seen:
+            seen.add(found.addr_spec.lower())
+            out.append(found)
+    return tuple(out)

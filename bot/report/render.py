@@ -1,0 +1,238 @@
+"""One report as a mail, and in few lines for a terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+from datetime import datetime
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup, escape
+
+from bot.core.gate import Hold, Kind, facts_of, gate, kind_of
+from bot.core.trailers import fixes_tag
+from bot.errors import UserError
+from bot.model import Direction, FirstBad, MergeConflict, Report, ReportSettings, Suspects
+from bot.report import figures, people, table, words
+from bot.report.safe import clean, header_text, line
+
+_LONGEST = 998  # octets of a line, RFC 5322, 2.1.1
+
+
+def environment(templates: Path) -> Environment:
+    """Jinja2 as every template here is rendered: nothing undefined, HTML escaped, control bytes gone."""
+    if not templates.is_dir():
+        raise UserError(f"{templates}: no such directory; the templates come with the program, reinstall it")
+    jinja = Environment(
+        loader=FileSystemLoader(templates),
+        undefined=StrictUndefined,
+        autoescape=select_autoescape(enabled_extensions=("html.j2",)),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=lambda value: clean(value) if type(value) is str else value,  # Markup is ours, the rest is not text
+    )
+    jinja.filters["wrap"] = wrap
+    jinja.filters["indented"] = indented
+    jinja.filters["tied"] = tied
+    return jinja
+
+
+def wrap(text: str, indent: int = 0) -> str:
+    """Text filled to the width of a mail; words are never broken."""
+    space = " " * indent
+    return textwrap.fill(
+        line(text), table.WIDTH, initial_indent=space, subsequent_indent=space,
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
+
+
+def indented(lines: Iterable[str], indent: int = 2) -> str:
+    """Lines as they are, moved right."""
+    return "\n".join(" " * indent + text if text else "" for text in lines)
+
+
+def tied(text: str) -> Markup:
+    """HTML of a text in which short words with a hyphen (`-mem-path`, `2.12-sxxm`) stay on one line."""
+    return Markup(" ").join(
+        Markup('<span class="tied">{}</span>').format(word) if "-" in word and len(word) <= 28 else escape(word)
+        for word in line(text).split(" ")
+    )
+
+
+def subject(report: Report) -> str:
+    """`[regression] pseries <= 3.1 -mem-path: migration 2.12 -> master`."""
+    case = report.case
+    if words.command(report):
+        return header_text(f"[regression] {words.name(report.bad_name)}: {words.what_fails(report)}")
+    option = f"-{case.profile}"
+    added = words.options(report.profile, case.profile)
+    if report.profile and option in report.profile.args:
+        added = option
+    what = f"{words.bounded(report)} {added}".rstrip()
+    new = words.name(report.bad_name)
+    if isinstance(report.finding, Suspects):
+        old = table.label(report.names, case.baseline) if case.baseline else new
+        other = {Direction.FORWARD: f"from {old} fails", Direction.BACKWARD: f"to {old} fails"}
+        count = words.plural(len(report.finding.commits), "suspect")
+        text = f"{what}: migration {other.get(case.direction, f'of {new} fails')} ({count})"
+    else:
+        source, destination = table.sides(case, new, report.names)
+        text = f"{what}: migration {source} -> {destination}"
+    return header_text(f"[regression] {text}")
+
+
+def message_id(report: Report, kind: Kind, settings: ReportSettings, seq: int = 1) -> str:
+    """`<r0017.1.report.5f0c1e9a@host>`: the same regression, number and kind give the same id."""
+    return f"<{report.regression.id}.{seq}.{kind}.{report.regression.signature.key}@{people.domain(settings)}>"
+
+
+def mail(
+    report: Report,
+    *,
+    settings: ReportSettings,
+    templates: Path,
+    date: datetime,
+    approved: bool = False,
+    within_caps: bool = True,
+    seq: int = 1,
+) -> EmailMessage:
+    """The mail about a culprit, suspects or a merge. `date` has a time zone; what holds the mail is in X-Migbot-Held.
+
+    Raises `UserError` for a finding that is never mailed (ask `bot.core.gate.kind_of` first) or a wrong setting.
+    """
+    kind = kind_of(report)
+    if kind is None:
+        raise UserError(f"{report.regression.id}: {figures.conclusion(report)}: there is no mail about that")
+    own = message_id(report, kind, settings, seq)
+    held = gate(kind, facts_of(report, approved=approved or not settings.approval, within_caps=within_caps))
+    message = EmailMessage(policy=SMTP)
+    who = people.recipients(report, kind, settings)
+    message["From"] = people.sender(settings)
+    message["To"] = who.to
+    if who.cc:
+        message["Cc"] = who.cc
+    message["Subject"] = subject(report)
+    message["Date"] = format_datetime(date)
+    message["Message-ID"] = own
+    joined = people.thread(report, date) if kind is Kind.REPORT else ()
+    if joined:
+        message["In-Reply-To"] = joined[0]
+        message["References"] = " ".join(joined)
+    message["Auto-Submitted"] = "auto-generated"
+    ids = {"id": report.regression.id, "kind": kind, "seq": seq, "sig": report.regression.signature.key}
+    message["X-Migbot"] = "; ".join(f"{key}={value}" for key, value in ids.items())
+    if held:
+        message["X-Migbot-Held"] = ", ".join(hold.name for hold in held)
+    body = environment(templates).get_template(f"{kind}.txt.j2").render(context(report, settings, own))
+    message["MIME-Version"] = "1.0"
+    _set_text(message, body)
+    return message
+
+
+def held(report: Report, settings: ReportSettings, *, approved: bool = False) -> tuple[Hold, ...]:
+    """What holds the report's mail, in words; nothing for a finding that is never mailed."""
+    kind = kind_of(report)
+    return () if kind is None else gate(kind, facts_of(report, approved=approved or not settings.approval))
+
+
+def _set_text(message: EmailMessage, body: str) -> None:
+    """The body as it is where lines are short enough for that, so that archives and `git am` readers see plain text."""
+    plain = body.isascii()
+    if max((len(text.encode()) for text in body.splitlines()), default=0) > _LONGEST:
+        encoding = "quoted-printable"
+    else:
+        encoding = "7bit" if plain else "8bit"
+    message.set_content(body, charset="us-ascii" if plain else "utf-8", cte=encoding)
+
+
+def context(report: Report, settings: ReportSettings, own_id: str) -> dict[str, Any]:
+    """Everything the mail templates may name."""
+    culprit, finding = report.culprit, report.finding
+    new = words.name(report.bad_name)
+    confirmation = finding.confirmation if isinstance(finding, FirstBad | MergeConflict) else None
+    rows = words.bad_end_rows(report, "new")
+    tag = people.tagged(settings, report.regression.id)
+    archive = settings.archive.rstrip("/") if settings.archive else None
+    parent = "the parent" if isinstance(finding, FirstBad | MergeConflict) else "the good end"
+    return {
+        "report": report,
+        "new": new,
+        "what_fails": words.what_fails(report),
+        "culprit": words.cite(culprit) if culprit else "",
+        "fixes": fixes_tag(culprit.sha, line(culprit.subject)) if culprit else "",
+        "how_often": words.how_often(confirmation.culprit, confirmation.parents) if confirmation else "",
+        "released": words.released(report),
+        "alike": words.alike(report),
+        "how_it_ends": words.how_it_ends(report),
+        "symptom": words.symptom(report),
+        "reproducer": _reproducer(report),
+        "reproduced": words.reproduced(report.reproduction, parent) if report.reproduction else "",
+        "accel": report.accel.upper(),
+        "profile": words.options(report.profile, report.case.profile),
+        "command": words.command(report),
+        "legend": table.legend(report.table, report.names),
+        "rows": table.layout(rows, report.case.profile),
+        "affected": figures.affected_figures(report),
+        "not_run": [line(text) for text in report.not_run],
+        "pair": words.command(report) or " -> ".join(table.sides(report.case, "commit", report.names)),
+        "scope": figures.scope(report),
+        "builds": figures.builds(report),
+        "tallies": figures.tallies(report),
+        "error_texts": figures.error_texts(report),
+        "other_failures": figures.other_failures(report),
+        "revert": figures.revert(report),
+        "suspects": _suspects(report),
+        "fixed_by": None if report.fixed_by is None else [words.cite(commit) for commit in report.fixed_by],
+        "reported_by": str(tag),
+        "link": f"{archive}/{own_id.strip('<>')}/" if archive else None,
+        "url": f"{settings.url.rstrip('/')}/{report.regression.id}" if settings.url else None,
+        "owner": line(settings.owner) if settings.owner else None,
+        "approval": settings.approval,
+    }
+
+
+def _reproducer(report: Report) -> list[str]:
+    """Its lines as they were run, moved right if there is room."""
+    lines = clean(report.reproduction.text).strip("\n").split("\n") if report.reproduction else []
+    space = "" if any(len(text) > table.WIDTH - 2 for text in lines) else "  "
+    return [space + text for text in lines]
+
+
+def _suspects(report: Report) -> list[str]:
+    """Lines for the last good commit and the suspects; a reason is given once for all neighbours that share it."""
+    if not isinstance(report.finding, Suspects):
+        return []
+    out, last = [], ""
+    for word, text in figures.suspects(report, report.finding.commits, report.finding.skipped):
+        cited, _, reason = text.partition("\n")
+        out += textwrap.wrap(
+            f"{word:<10}  {cited}", table.WIDTH - 2, subsequent_indent=" " * 12, break_long_words=False
+        )
+        if reason and reason != last:
+            out.append(f"{'':<10}  {reason}")
+        last = reason
+    return out
+
+
+def summary(report: Report) -> str:
+    """What a person at a terminal is told of any finding: the conclusion first, then the figures it stands on."""
+    out = [figures.conclusion(report)]
+    if report.culprit:
+        who = f"{line(report.culprit.author)} <{line(report.culprit.email)}>"
+        out.append(f"  {who}, {line(report.culprit.date)}")
+    if isinstance(report.finding, FirstBad | MergeConflict | Suspects):
+        out += [wrap(f"{words.what_fails(report)}.", 2), *("  " + text for text in words.symptom(report, 6))]
+    out += ["  " + text for text in _suspects(report)]
+    out += ["  " + text for text in figures.tallies(report)]
+    out += [f"  {figures.scope(report)}", f"  {figures.builds(report)}"]
+    out += ["  " + text for text in (figures.error_texts(report), figures.revert(report)) if text]
+    out += ["  " + text for text in figures.other_failures(report)]
+    if figures.advice(report):
+        out.append(f"  {figures.advice(report)}")
+    return "\n".join(out) + "\n"

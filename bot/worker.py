@@ -1,0 +1,256 @@
+"""What a worker does for one job: build a commit, run cases on it, tell each fact the moment it is known.
+
+A worker has no database and no secrets. Facts come out as an iterator, so that whoever records them loses nothing
+when the worker is killed between two of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from pathlib import Path
+
+from bot.build.builder import Builder
+from bot.errors import InfraError, UserError
+from bot.host import process
+from bot.host.git import Repository
+from bot.model import (
+    Baseline,
+    Binary,
+    Build,
+    Case,
+    Direction,
+    Inventory,
+    Log,
+    Observation,
+    Outcome,
+    Profile,
+    Run,
+    Sha,
+    Signature,
+    SmokeSettings,
+    Test,
+)
+from bot.progress import Progress
+from bot.smoke.control import Controls
+from bot.smoke.inspect import inspect
+from bot.smoke.smoke import smoke
+
+
+@dataclass(frozen=True, slots=True)
+class Rig:
+    """All that a worker needs to perform jobs on one host. `refs` holds the commits of baselines that are built."""
+
+    builder: Builder
+    profiles: Mapping[str, Profile]
+    baselines: Mapping[str, Baseline]
+    refs: Mapping[str, Sha]
+    smoke: SmokeSettings
+    scratch: Path
+    progress: Progress
+    stop: threading.Event
+    smokes: int = 1  # at once
+    controls: Controls = field(default_factory=Controls)
+
+    def profile(self, case: Case) -> Profile:
+        try:
+            return self.profiles[case.profile]
+        except KeyError:
+            raise UserError(f"profile {case.profile!r}: not in profiles; there are: {_list(self.profiles)}") from None
+
+    def baseline(self, case: Case) -> Baseline | None:
+        """The other side's name and origin; None for direction `same`."""
+        if case.baseline is None:
+            return None
+        try:
+            return self.baselines[case.baseline]
+        except KeyError:
+            raise UserError(
+                f"baseline {case.baseline!r}: not in baselines; there are: {_list(self.baselines)}"
+            ) from None
+
+    def setup(self, case: Case) -> str:
+        """Digest of all that the case's outcome depends on besides the commit (`Run.setup`)."""
+        baseline = self.baseline(case)
+        if baseline is None:
+            other = None
+        elif baseline.ref is not None:
+            other = self.refs[baseline.name]
+        else:
+            other = installed(baseline, case.target).sha256
+        script = self.smoke.script and hashlib.sha256(_read(Path(self.smoke.script))).hexdigest()
+        facts = [asdict(self.profile(case)), dict(self.smoke.memory), self.smoke.accel, script, other]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+    def build(self, commit: Sha, target: str) -> Build:
+        return self.builder.build(commit, target, stop=self.stop)
+
+    def other(self, case: Case) -> tuple[Binary | None, Build | None]:
+        """The other side's binary, and its build if it is one that the bot builds."""
+        baseline = self.baseline(case)
+        if baseline is None:
+            return None, None
+        if baseline.ref is None:
+            return installed(baseline, case.target), None
+        build = self.build(self.refs[baseline.name], case.target)
+        if build.binary is None:
+            raise UserError(
+                f"baseline {baseline.name} does not build for {case.target}: {build.error}\n{build.log[-2000:]}"
+            )
+        return replace(build.binary, name=baseline.name), build
+
+
+def installed(baseline: Baseline, target: str) -> Binary:
+    """The binary that a baseline's path names. Raises `UserError` if it is not there."""
+    path = Path((baseline.path or "").replace("{arch}", target.removesuffix("-softmmu")))
+    if not path.exists():
+        raise UserError(
+            f"baseline {baseline.name}: {path}: no such file; install it, or change `baselines` in config.yaml"
+        )
+    return Binary(path=path, sha256=digest(path), name=baseline.name)
+
+
+def digest(path: Path) -> str:
+    """sha256 of a file, read anew only if it changed. Raises `UserError` if it cannot be read."""
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
+    return _digest(path, stat.st_mtime_ns, stat.st_size)
+
+
+@cache
+def _digest(path: Path, _mtime: int, _size: int) -> str:
+    return hashlib.sha256(_read(path)).hexdigest()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
+
+
+def inventories(rig: Rig, commit: Sha, target: str) -> tuple[Build, Inventory | None]:
+    """What a commit's binary says of itself; None if it does not build."""
+    build = rig.build(commit, target)
+    return build, None if build.binary is None else inspect(build.binary, stop=rig.stop)
+
+
+def perform(job: Test, rig: Rig) -> Iterator[Build | Run]:
+    """Build job.commit for each target of its cases, run every case `times` over, yield each fact as it comes."""
+    for target in dict.fromkeys(case.target for case in job.cases):
+        cases = [case for case in job.cases if case.target == target]
+        build = rig.build(job.commit, target)
+        yield build
+        if build.binary is None:
+            for case in cases:
+                message = build.error or "does not build"
+                yield Run(job.commit, case, Observation(Outcome.NOT_BUILT, message=message), setup=rig.setup(case))
+            continue
+        others: dict[str | None, Binary | None] = {None: None}
+        for case in cases:
+            if case.baseline not in others:
+                others[case.baseline], made = rig.other(case)
+                if made is not None:
+                    yield made
+        work = [(case, others[case.baseline]) for _ in range(job.times) for case in cases]
+        yield from _smokes(job.commit, build.binary, work, rig)
+
+
+def _smokes(commit: Sha, binary: Binary, work: Sequence[tuple[Case, Binary | None]], rig: Rig) -> Iterator[Run]:
+    """Runs of all of `work`, some at once, in the order they end."""
+    if len(work) == 1:
+        yield _one(commit, binary, *work[0], rig)
+        return
+    with _pool(rig) as pool:
+        futures = [pool.submit(_one, commit, binary, case, other, rig) for case, other in work]
+        for done, future in enumerate(as_completed(futures), 1):
+            yield future.result()
+            rig.progress.work(f"smoking {commit[:12]}", done, len(work))
+
+
+@contextmanager
+def _pool(rig: Rig) -> Iterator[ThreadPoolExecutor]:
+    pool = ThreadPoolExecutor(max_workers=rig.smokes)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _one(commit: Sha, binary: Binary, case: Case, other: Binary | None, rig: Rig) -> Run:
+    far = binary if other is None else other
+    source, destination = (far, binary) if case.direction is Direction.FORWARD else (binary, far)
+    observation = smoke(
+        case, rig.profile(case), source, destination, rig.smoke,
+        controls=rig.controls, scratch=rig.scratch, stop=rig.stop,
+    )  # fmt: skip
+    return Run(
+        commit=commit,
+        case=case,
+        observation=observation,
+        binary=binary.sha256,
+        other=None if other is None else other.sha256,
+        setup=rig.setup(case),
+    )
+
+
+def _list(names: Mapping[str, object]) -> str:
+    return ", ".join(names) or "none"
+
+
+# -- any command, as `git bisect run` takes it ---------------------------------------------------------------------
+
+COMMAND = Case(target="any", machine="any", profile="command")
+"""The case of a search whose question is the exit code of the user's own command."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRig:
+    """A worktree that is moved from commit to commit, and the command that is run in it."""
+
+    repository: Repository
+    argv: tuple[str, ...]
+    tree: Path
+    timeout: float
+    progress: Progress
+    stop: threading.Event
+
+    def setup(self) -> str:
+        return hashlib.sha256(json.dumps(self.argv).encode()).hexdigest()[:16]
+
+
+def perform_command(job: Test, rig: CommandRig) -> Iterator[Build | Run]:
+    """Run the command on job.commit: exit 0 is good, 125 cannot be tested, 1-127 bad, all else ends the search."""
+    for _ in range(job.times):
+        rig.repository.worktree(job.commit, rig.tree)
+        rig.progress.work(f"running {rig.argv[0]} on {job.commit[:12]}")
+        done = process.run(rig.argv, cwd=rig.tree, timeout=rig.timeout, stop=rig.stop)
+        code = done.returncode
+        if done.timed_out or not 0 <= code <= 127:
+            how = f"took more than {rig.timeout:.0f} s" if done.timed_out else f"exited {code}"
+            raise InfraError(
+                f"{' '.join(rig.argv)} {how} on {job.commit[:12]}; as with `git bisect run`, the search stops"
+            )
+        outcome = {0: Outcome.PASS, 125: Outcome.UNTESTABLE}.get(code, Outcome.FAIL_DST)
+        yield Run(
+            commit=job.commit,
+            case=COMMAND,
+            observation=Observation(
+                outcome,
+                signature=Signature("command") if outcome is Outcome.FAIL_DST else None,
+                message=f"exit {code}",
+                seconds=done.seconds,
+                argv=(rig.argv,),
+                exits=(code,),
+                logs=(Log("output", done.output),),
+            ),
+            setup=rig.setup(),
+        )

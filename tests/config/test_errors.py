@@ -1,0 +1,383 @@
+"""What is said of a wrong config.yaml: where, what is wrong, what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bot.config import Config, load
+from bot.errors import UserError
+from tests.config.schema import keys
+
+
+def errors(text: str | bytes, *overrides: str, environ: Mapping[str, str] | None = None) -> list[str]:
+    """The lines that a config.yaml of this text in the current directory is refused with."""
+    Path("config.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(UserError) as caught:
+        load(overrides=overrides, environ=environ or {})
+    return str(caught.value).splitlines()
+
+
+NAME = "must be a name of letters, digits and . _ + -"
+TIME = "must be a time such as 90s, 30m, 3h or 1h30m"
+
+WRONG: dict[str, tuple[str | bytes, list[str]]] = {
+    "a typo in a section": (
+        "wach: {}\n",
+        [
+            "config.yaml:1:1: wach: unknown key, did you mean watch? (there are upstream, watch, baselines, targets,"
+            " each_tip, profiles, smoke, build, executor, bisect, report)"
+        ],
+    ),
+    "a typo in a key": (
+        "watch:\n  evry: 1h\n",
+        ["config.yaml:2:3: watch.evry: unknown key, did you mean every? (there are branches, stable, every)"],
+    ),
+    "a key that resembles none": (
+        "report:\n  z9: 1\n",
+        [
+            "config.yaml:2:3: report.z9: unknown key"
+            " (there are out, sender, lists, cc, domain, url, archive, owner, approval)"
+        ],
+    ),
+    "a typo in a list": (
+        "watch:\n  branches:\n    - name: master\n    - nam: stable\n",
+        [
+            "config.yaml:4:7: watch.branches.1.name: is missing, must be text",
+            "config.yaml:4:7: watch.branches.1.nam: unknown key, did you mean name? (there are name, since)",
+        ],
+    ),
+    "a typo in a recipe": (
+        "build:\n  recipes:\n    - {name: new, configur: [--disable-werror]}\n",
+        [
+            "config.yaml:3:19: build.recipes.0.configur: unknown key, did you mean configure?"
+            " (there are name, has, lacks, configure, build, env, meson, submodules)"
+        ],
+    ),
+    "a key twice": (
+        "watch:\n  every: 1h\n  every: 2h\n",
+        ["config.yaml:3:3: watch.every: key is there twice, first at config.yaml:2:3"],
+    ),
+    "a section twice": (
+        "watch: {every: 1h}\nwatch: {every: 2h}\n",
+        ["config.yaml:2:1: watch: key is there twice, first at config.yaml:1:1"],
+    ),
+    "text for a number": (
+        "bisect: {min_runs: many}\n",
+        ['config.yaml:1:20: bisect.min_runs: is "many", must be a whole number from 3 to 10000'],
+    ),
+    "a number out of bounds": (
+        "bisect: {min_runs: 2}\n",
+        ['config.yaml:1:20: bisect.min_runs: is "2", must be a whole number from 3 to 10000'],
+    ),
+    "a fraction for a number": (
+        "executor: {smokes: 1.5}\n",
+        ['config.yaml:1:20: executor.smokes: is "1.5", must be a whole number from 0 to 4096'],
+    ),
+    "text for a list": (
+        "targets: x86_64\n",
+        ['config.yaml:1:10: targets: is "x86_64", must be a list that is not empty, such as [x86_64]'],
+    ),
+    "an empty list": (
+        "targets: []\n",
+        ["config.yaml:1:10: targets: is an empty list, must be a list that is not empty"],
+    ),
+    "a list for a section": (
+        "watch: [master]\n",
+        ["config.yaml:1:8: watch: is a list, must be a map with branches, stable, every"],
+    ),
+    "text for a section": (
+        "upstream: git@example.org:qemu.git\n",
+        ['config.yaml:1:11: upstream: is "git@example.org:qemu.git", must be a map with url'],
+    ),
+    "nothing for a value": (
+        "upstream:\n  url:\n",
+        ["config.yaml:2:7: upstream.url: is empty, must be an https:// or ssh:// URL, or a path"],
+    ),
+    "a map for a value": ("watch: {every: {m: 30}}\n", [f"config.yaml:1:16: watch.every: is a map, {TIME}"]),
+    "a time without a unit that is known": (
+        "watch: {every: 30min}\n",
+        [f'config.yaml:1:16: watch.every: is "30min", {TIME}'],
+    ),
+    "a time of nothing": ("smoke: {deadline: 0s}\n", [f'config.yaml:1:19: smoke.deadline: is "0s", {TIME}']),
+    "a time beyond a year": ("watch: {every: 400d}\n", [f'config.yaml:1:16: watch.every: is "400d", {TIME}']),
+    "a negative time": (
+        "profiles: {bare: {run: -1}}\n",
+        ['config.yaml:1:24: profiles.bare.run: is "-1", must be a time such as 0, 2s or 1m'],
+    ),
+    "a size": (
+        "build: {cache_size: 10 gigs}\n",
+        ['config.yaml:1:21: build.cache_size: is "10 gigs", must be a size such as 500M or 10G'],
+    ),
+    "a size of memory": (
+        'smoke: {memory: {"*": 128X}}\n',
+        ['config.yaml:1:23: smoke.memory.*: is "128X", must be a value of QEMU\'s -m such as 128M or 1G'],
+    ),
+    "a word out of few": (
+        "report: {approval: nobody}\n",
+        ['config.yaml:1:20: report.approval: is "nobody", must be required or automatic'],
+    ),
+    "a direction": (
+        "each_tip: {directions: [same, sideways]}\n",
+        ['config.yaml:1:31: each_tip.directions.1: is "sideways", must be same, forward or backward'],
+    ),
+    "a direction twice": (
+        "each_tip: {directions: [same, same]}\n",
+        ['config.yaml:1:24: each_tip.directions: names "same" twice, must name each once'],
+    ),
+    "an accelerator": (
+        "smoke: {accel: hvf}\n",
+        ['config.yaml:1:16: smoke.accel: is "hvf", must be tcg or kvm, with or without ,property=value'],
+    ),
+    "a target": (
+        "targets: [x86-64]\n",
+        ['config.yaml:1:11: targets.0: is "x86-64", must be a QEMU target such as x86_64-softmmu or ppc64'],
+    ),
+    "a target twice, in two forms": (
+        "targets: [ppc64, ppc64-softmmu]\n",
+        ['config.yaml:1:10: targets: names "ppc64-softmmu" twice, must name each once'],
+    ),
+    "a command as a URL": (
+        "upstream: {url: 'ext::sh -c id'}\n",
+        ['config.yaml:1:17: upstream.url: is "ext::sh -c id", must be an https:// or ssh:// URL, or a path'],
+    ),
+    "an option as a URL": (
+        "upstream: {url: --upload-pack=id}\n",
+        ['config.yaml:1:17: upstream.url: is "--upload-pack=id", must be an https:// or ssh:// URL, or a path'],
+    ),
+    "a URL that anybody on the way can change": (
+        "upstream: {url: 'http://example.org/q.git'}\n",
+        ['config.yaml:1:17: upstream.url: is "http://example.org/q.git", must be an https:// or ssh:// URL, or a path'],
+    ),
+    "a password in a URL, which is not repeated": (
+        "upstream: {url: 'https://me:hunter2@example.org/q.git'}\n",
+        ["config.yaml:1:17: upstream.url: holds a password, must not: use an ssh:// URL with a key"],
+    ),
+    "an address": (
+        "report: {lists: [nobody]}\n",
+        ['config.yaml:1:18: report.lists.0: is "nobody", must be an address such as Name <name@example.org>'],
+    ),
+    "an address with a second header in it": (
+        'report: {sender: "x@example.org\\nBcc: y@example.org"}\n',
+        [
+            'config.yaml:1:18: report.sender: is "x@example.org\\nBcc: y@example.org",'
+            " must be an address such as Name <name@example.org>"
+        ],
+    ),
+    "a URL of pages": (
+        "report: {url: here}\n",
+        ['config.yaml:1:15: report.url: is "here", must be an http:// or https:// URL'],
+    ),
+    "a baseline that is nothing": (
+        "baselines:\n  - name: v7.2\n",
+        [
+            "config.yaml:2:5: baselines.0: must have exactly one of ref (a release that is built)"
+            " and path (an installed binary)"
+        ],
+    ),
+    "a baseline that is two things": (
+        "baselines:\n  - {name: v7.2, ref: v7.2.0, path: /usr/bin/qemu-system-x86_64}\n",
+        [
+            "config.yaml:2:5: baselines.0: must have exactly one of ref (a release that is built)"
+            " and path (an installed binary)"
+        ],
+    ),
+    "a baseline with a slash": (
+        "baselines:\n  - {name: stable/7.2, ref: v7.2.0}\n",
+        [f'config.yaml:2:5: baselines.0: has the name "stable/7.2", {NAME}'],
+    ),
+    "a baseline twice": (
+        "baselines:\n  - {name: a, ref: v7.2.0}\n  - {name: a, ref: v8.2.0}\n",
+        ['config.yaml:3:12: baselines.1.name: "a" is there twice, must be unique'],
+    ),
+    "a profile's name": ("profiles: {a/b: {}}\n", [f'config.yaml:1:12: profiles.a/b: key is "a/b", {NAME}']),
+    "a profile's arguments": (
+        "profiles:\n  mine: {args: {m: 1}}\n",
+        ["config.yaml:2:16: profiles.mine.args: is a map, must be arguments, as a list or as on a command line"],
+    ),
+    "a quote that is left open": (
+        "profiles:\n  mine: {args: -name 'x}\n",
+        ['config.yaml:2:16: profiles.mine.args: is "-name \'x", which a shell cannot split: no closing quotation'],
+    ),
+    "a profile that is not there": (
+        "each_tip: {profiles: [bare, bear]}\n",
+        [
+            'config.yaml:1:29: each_tip.profiles.1: no profile "bear", did you mean bare?'
+            " (there are bare, default, mem-path, bare-running)"
+        ],
+    ),
+    "bounds that cross": (
+        "bisect: {max_runs: 5}\n",
+        ["config.yaml:1:20: bisect.max_runs: min_runs 10 is more than max_runs 5, must not be"],
+    ),
+    "several at once, in the order of the file": (
+        "watch:\n  every: soon\n  stable: few\nzzz: 1\ntargets: [ppc64]\nbisect: {min_runs: 0}\n",
+        [
+            f'config.yaml:2:10: watch.every: is "soon", {TIME}',
+            'config.yaml:3:11: watch.stable: is "few", must be a whole number from 0 to 99',
+            "config.yaml:4:1: zzz: unknown key (there are upstream, watch, baselines, targets,"
+            " each_tip, profiles, smoke, build, executor, bisect, report)",
+            'config.yaml:6:20: bisect.min_runs: is "0", must be a whole number from 3 to 10000',
+        ],
+    ),
+    "a bracket that is left open": (
+        "targets: [ppc64\nwatch: {}\n",
+        ["config.yaml:2:6: not YAML: expected ',' or ']', but got ':', while parsing a flow sequence"],
+    ),
+    "a tab": (
+        "watch:\n\tevery: 1h\n",
+        [
+            "config.yaml:2:1: not YAML: found character '\\t' that cannot start any token, while scanning for the"
+            " next token: indent with spaces, not with tabs"
+        ],
+    ),
+    "a colon too many": (
+        "report:\n  sender: Bot: x <a@example.org>\n",
+        [
+            "config.yaml:2:14: not YAML: mapping values are not allowed here:"
+            " put the text in quotes if it is meant as text"
+        ],
+    ),
+    "a pattern without quotes": (
+        "smoke:\n  memory:\n    *: 1G\n",
+        ["config.yaml:3:6: not YAML: expected alphabetic or numeric character, but found ':', while scanning an alias"],
+    ),
+    "an alias of nothing": (
+        "targets: *all\n",
+        ["config.yaml:1:10: not YAML: found undefined alias 'all': put the text in quotes if it is meant as text"],
+    ),
+    "two documents": (
+        "watch: {}\n---\nwatch: {}\n",
+        ["config.yaml:2:1: not YAML: but found another document, expected a single document in the stream"],
+    ),
+    "not UTF-8": (
+        b"# \xe4\nwatch: {}\n# gr\xfc\xdf\n",
+        ["config.yaml:1:3: byte 0xe4 is not UTF-8: save the file as UTF-8"],
+    ),
+    "UTF-16": ("watch: {}".encode("utf-16"), ["config.yaml:1:1: byte 0xff is not UTF-8: save the file as UTF-8"]),
+    "a NUL": ("watch: {}\n# \0\n", ["config.yaml:2:3: character U+0000 is not allowed in YAML"]),
+    "a list as the whole": (
+        "- watch\n",
+        [
+            "config.yaml:1:1: is a list, must be a map with upstream, watch, baselines, targets, each_tip, profiles,"
+            " smoke, build, executor, bisect, report"
+        ],
+    ),
+    "a tag that makes objects": (
+        "watch: !!python/object/apply:os.system [id]\n",
+        [
+            "config.yaml:1:8: watch: is a list, must be a map with branches, stable, every",
+            "config.yaml:1:8: watch: tag tag:yaml.org,2002:python/object/apply:os.system is not allowed,"
+            " write a plain value",
+        ],
+    ),
+    "a key that is a list": (
+        "? [a, b]\n: 1\n",
+        ["config.yaml:1:3: a key is a list or a map, must be text"],
+    ),
+    "an alias within itself": (
+        "watch: &x {branches: *x}\n",
+        [
+            "config.yaml:1:8: watch" + ".branches" * 50 + ": nested too deeply (or an alias in itself),"
+            " 50 levels are allowed"
+        ],
+    ),
+    "brackets without end": ("a: " + "[" * 20_000, ["config.yaml:1:1: nested too deeply, 50 levels are allowed"]),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_said_of_a_wrong_file(here: Path, name: str) -> None:
+    text, lines = WRONG[name]
+    assert sorted(errors(text)) == sorted(lines)
+
+
+def test_lines_stand_in_the_order_of_the_file(here: Path) -> None:
+    name = "several at once, in the order of the file"
+    assert errors(WRONG[name][0]) == WRONG[name][1]
+
+
+def test_aliases_that_stand_for_billions_are_refused_at_once(here: Path) -> None:
+    rows = ["a: &a [x, x, x, x, x, x, x, x, x]"]
+    rows += [f"{c}: &{c} [{', '.join(['*' + chr(ord(c) - 1)] * 9)}]" for c in "bcdefghi"]
+    (line,) = errors("\n".join(rows))
+    assert line.endswith("too large with its aliases expanded, 100000 values are allowed")
+
+
+def test_a_file_that_is_not_there_or_no_file(here: Path) -> None:
+    for path, said in (
+        (Path("none.yaml"), "none.yaml: no such file"),
+        (here, f"{here}: is a directory, must be a YAML file"),
+        (Path("/dev/zero"), "/dev/zero: is larger than 1 MiB, must be a YAML file"),
+        (Path("/proc/self/mem"), "/proc/self/mem: cannot be read: Input/output error"),
+        (Path("x" * 300), f"{'x' * 300}: cannot be read: File name too long"),
+    ):
+        with pytest.raises(UserError) as caught:
+            load(path, environ={})
+        assert str(caught.value) == said
+
+
+OVERRIDES = {
+    "upstrem.url=x": "--set upstrem.url: upstrem: unknown key, did you mean upstream?",
+    "watch.every=soon": f'--set watch.every: is "soon", {TIME}',
+    "watch.every": "--set watch.every: must have the form KEY=VALUE, such as upstream.url=/srv/qemu.git",
+    "=x": "--set : must have the form KEY=VALUE",
+    "a..b=x": "--set a..b: must have the form KEY=VALUE",
+    "report.lists.9=x": "--set report.lists.9: report.lists: is a list of 1: an index from 0 to 1 is allowed, 1 app",
+    "report.lists.x=x": "--set report.lists.x: report.lists: is a list of 1: an index from 0 to 1 is allowed, 1 app",
+    "watch.every.x=1": '--set watch.every.x: watch.every: is a single value, it has no key "x"',
+    "targets=[": "--set targets: not YAML: expected the node content, but found '<stream end>'",
+    "executor.smokes=@": "--set executor.smokes: not YAML: found character '@' that cannot start any token",
+    "watch={every: soon}": f'--set watch: watch.every: is "soon", {TIME}',
+    "smoke.accel=\udcff": "--set smoke.accel: character U+DCFF is not allowed in YAML",
+}
+
+
+@pytest.mark.parametrize("override", OVERRIDES)
+def test_a_wrong_override_is_named(here: Path, override: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load(overrides=[override], environ={})
+    assert str(caught.value).startswith(OVERRIDES[override])
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_wrong_variable_is_named(here: Path) -> None:
+    environ = {"BOT__WATCH__EVERY": "soon", "BOT__UPSTREM__URL": "x", "BOT__": "x", "BOT__REPORT__LISTS__9": "x"}
+    lines = errors("watch: {stable: x}\n", "bisect.min_runs=0", environ=environ)
+    assert [line.split(" (there")[0] for line in lines] == [
+        '--set bisect.min_runs: is "0", must be a whole number from 3 to 10000',
+        "BOT__: unknown key",
+        "BOT__REPORT__LISTS__9: report.lists: is a list of 1: an index from 0 to 1 is allowed, 1 appends",
+        "BOT__UPSTREM__URL: upstrem: unknown key, did you mean upstream?",
+        f'BOT__WATCH__EVERY: watch.every: is "soon", {TIME}',
+        'config.yaml:1:17: watch.stable: is "x", must be a whole number from 0 to 99',
+    ]
+
+
+YAMLISH = st.text() | st.text(alphabet="[]{},:&*!|>'\"%@`?-#~<= \n\tab01.\\xu")
+STEPS = st.lists(st.sampled_from(sorted({str(step) for path in keys() for step in path})) | YAMLISH, max_size=5).map(
+    ".".join
+)
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(path=STEPS, value=YAMLISH)
+def test_no_override_can_do_more_than_be_refused(here: Path, path: str, value: str) -> None:
+    """Neither --set nor a variable nor a file: a Config comes out, or lines that can be printed."""
+    Path("config.yaml").unlink(missing_ok=True)
+    for overrides, environ, text in (
+        ([f"{path}={value}"], {}, None),
+        ([path], {"BOT__" + path.replace(".", "__"): value}, None),
+        ([], {}, value),
+    ):
+        if text is not None:
+            Path("config.yaml").write_bytes(text.encode("utf-8", "surrogatepass"))
+        try:
+            assert isinstance(load(overrides=overrides, environ=environ), Config)
+        except UserError as error:
+            assert str(error).encode()
+            assert str(error).replace("\n", "").isprintable()

@@ -1,0 +1,182 @@
+"""The range as a graph, against the real git on the same drawings."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.core.dag import Dag
+from bot.core.probe import choose
+from tests.testing.history import draw, git, parents_of
+
+DRAWING = """
+0 1 2 3 4
+1 a b c
+4 5=c 6
+b x y
+6 7=y 8
+"""
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("dag") / "repository"
+
+
+def test_sets_and_distances_are_those_of_git(drawn: Path) -> None:
+    history = draw(drawn, DRAWING)
+    dag = Dag.of(history.repository.parents([history["0"]], history["8"]))
+    assert len(dag) == 13
+    assert history["0"] not in dag
+    for name, sha in history.shas.items():
+        if name == "0":
+            continue
+        listed = git(drawn, "rev-list", sha, f"^{history['0']}").split()
+        assert set(dag.names(dag.ancestors(sha))) == set(listed)
+        for older, older_sha in history.shas.items():
+            counted = git(drawn, "rev-list", "--count", f"{older_sha}..{sha}")
+            assert dag.distance(older_sha, sha) == int(counted), (older, name)
+    line = git(drawn, "rev-list", "--first-parent", "--reverse", f"{history['0']}..{history['8']}").split()
+    assert list(dag.mainline(history["8"]).commits) == line
+    assert history["a"] not in dag.mainline(history["8"])
+
+
+def test_parents_outside_the_range_stay_known() -> None:
+    dag = Dag.of({"b": ("a",), "c": ("b", "z")})
+    assert dag.parents["c"] == ("b", "z")
+    assert dag.names(dag.ancestors("c")) == ("b", "c")
+
+
+def test_an_empty_range_says_why() -> None:
+    with pytest.raises(ValueError, match="bad is good itself, or an ancestor of it"):
+        Dag.of({})
+
+
+def test_children_before_parents_are_refused() -> None:
+    with pytest.raises(ValueError, match="commit b stands before its parent a"):
+        Dag.of({"b": ("a",), "a": ()})
+
+
+@st.composite
+def dags(draw_: st.DrawFn, most: int = 40) -> dict[str, tuple[str, ...]]:
+    """Histories in which any commit may fork off, and any two may be merged; the last one holds all."""
+    n = draw_(st.integers(1, most))
+    parents: dict[str, tuple[str, ...]] = {}
+    tips = ["good"]
+    for i in range(n):
+        two = len(tips) > 1 and draw_(st.booleans())
+        mine = draw_(st.permutations(tips))[: 2 if two else 1]
+        if not two and parents and draw_(st.integers(0, 4)) == 0:
+            mine = [draw_(st.sampled_from(list(parents)))]
+        tips = [t for t in tips if t not in mine] + [f"c{i}"]
+        parents[f"c{i}"] = tuple(mine)
+    while len(tips) > 1:
+        one, other = tips.pop(), tips.pop()
+        parents[f"m{len(parents)}"] = (one, other)
+        tips.append(f"m{len(parents) - 1}")
+    return parents
+
+
+def _reach(parents: dict[str, tuple[str, ...]], tip: str) -> set[str]:
+    found, left = set[str](), [tip]
+    while left:
+        sha = left.pop()
+        if sha in parents and sha not in found:
+            found.add(sha)
+            left += parents[sha]
+    return found
+
+
+@given(dags(), st.integers(0, 2**32), st.booleans())
+def test_weights_are_those_of_plain_walks(parents: dict[str, tuple[str, ...]], seed: int, even: bool) -> None:
+    dag = Dag.of(parents)
+    rng = np.random.default_rng(seed)
+    weights = np.ones(len(dag)) if even else rng.random(len(dag))
+    bad, good = rng.choice(dag.commits), rng.choice(dag.commits)
+    suspects = dag.ancestors(bad) & ~(dag.ancestors(good) if good != bad else 0)
+    names = set(dag.names(suspects))
+    assert names == _reach(parents, bad) - (_reach(parents, good) if good != bad else set())
+    positions, below = dag.weigh(suspects, None if even else weights)
+    for i, weight in zip(positions.tolist(), below.tolist(), strict=True):
+        under = _reach(parents, dag.commits[i]) & names
+        assert weight == pytest.approx(sum(weights[dag.commits.index(s)] for s in under))
+
+
+@given(dags(), st.integers(1, 6))
+def test_probes_are_distinct_untested_suspects_and_the_first_splits_best(
+    parents: dict[str, tuple[str, ...]], k: int
+) -> None:
+    dag = Dag.of(parents)
+    tip = dag.commits[-1]
+    suspects = dag.ancestors(tip)
+    probes = choose(dag, suspects, dag.bit(tip), 0, k=k)
+    n = suspects.bit_count()
+    assert len(set(probes)) == len(probes) <= k
+    assert tip not in probes
+    assert bool(probes) == (n > 1)
+    if probes:
+        halves = {s: min(b, n - b) for s in dag.names(suspects) if (b := dag.ancestors(s).bit_count())}
+        assert halves[probes[0]] == max(h for s, h in halves.items() if s != tip)
+
+
+def test_several_probes_cut_a_line_into_even_parts() -> None:
+    dag = Dag.of({f"c{i}": (f"c{i - 1}",) for i in range(64)})
+    probes = choose(dag, dag.ancestors("c63"), dag.bit("c63"), 0, k=3)
+    assert sorted(int(p[1:]) for p in probes) == [15, 31, 47]
+
+
+def test_weight_moves_the_probe() -> None:
+    dag = Dag.of({f"c{i}": (f"c{i - 1}",) for i in range(64)})
+    weights = np.ones(64)
+    weights[50] = 1000
+    assert choose(dag, dag.ancestors("c63"), dag.bit("c63"), 0, weights)[0] in ("c49", "c50")
+
+
+def test_skips_are_left_by_growing_strides() -> None:
+    """A broken window of 300 in 1,000 commits is left after few skips."""
+    dag = Dag.of({f"c{i}": (f"c{i - 1}",) for i in range(1000)})
+    tested, skipped, tries = dag.bit("c999"), 0, 0
+    while True:
+        probe = choose(dag, dag.ancestors("c999"), tested, skipped)[0]
+        if not 350 <= int(probe[1:]) < 650:
+            break
+        tested |= dag.bit(probe)
+        skipped |= dag.bit(probe)
+        tries += 1
+    assert tries <= 6
+
+
+def test_the_next_probe_of_11000_commits_takes_under_50_ms() -> None:
+    """History in QEMU's manner: pull requests of 1 to 40 commits, merged into a main line."""
+    rng = np.random.default_rng(1)
+    parents: dict[str, tuple[str, ...]] = {}
+    main = "good"
+    while len(parents) < 11_000:
+        tip = main
+        for _ in range(int(rng.integers(1, 40))):
+            sha = f"{len(parents):040x}"
+            parents[sha], tip = (tip,), sha
+        sha = f"{len(parents):040x}"
+        parents[sha] = (main, tip)
+        main = sha
+    dag = Dag.of(parents)
+    everything = dag.ancestors(main)
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        choose(dag, everything, dag.bit(main), 0)
+        times.append(time.perf_counter() - began)
+    assert min(times) < 0.05
+
+
+def test_drawings_are_read_as_drawn(tmp_path: Path) -> None:
+    assert parents_of(DRAWING)["5"] == ("4", "c")
+    history = draw(tmp_path / "r", "1 2 3\n1 a\n3 4=a")
+    assert history.holds(history["4"]) == {"1", "2", "3", "a", "4"}
+    assert history.holds(history["3"]) == {"1", "2", "3"}
+    assert git(tmp_path / "r", "log", "-1", "--format=%s %P", history["4"]) == f"4 {history['3']} {history['a']}"

@@ -1,0 +1,130 @@
+"""The gate: a table of what may go out and what holds it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bot.core.gate import TABLE, Facts, Kind, facts_of, gate, kind_of, luck, tally
+from bot.model import FirstBad, Flaky, Inconclusive, Outcome, Signature, Tally
+from tests.testing import reports
+
+GOOD, BAD, PARENT, CULPRIT = "1" * 40, "2" * 40, "3" * 40, "4" * 40
+FACTS = Facts(
+    good_end=Tally(GOOD, 0, 10),
+    bad_end=Tally(BAD, 10, 10),
+    parents=(Tally(PARENT, 0, 10),),
+    culprit=Tally(CULPRIT, 10, 10),
+    one_signature=True,
+    binary_differs=True,
+    merge=False,
+    paths=("hw/core/machine.c",),
+    fixed=False,
+    trouble=False,
+    reproduced=True,
+    within_caps=True,
+    approved=True,
+)
+
+HELD = [
+    ("ends", {"good_end": Tally(GOOD, 1, 10)}),
+    ("ends", {"bad_end": Tally(BAD, 9, 10)}),
+    ("ends", {"bad_end": Tally(BAD, 1, 1)}),
+    ("parent", {"parents": ()}),
+    ("parent", {"parents": (Tally(PARENT, 1, 10),)}),
+    ("parent", {"parents": (Tally(PARENT, 0, 10), Tally(GOOD, 2, 10))}),
+    ("parent", {"parents": (Tally(PARENT, 0, 9),)}),
+    ("culprit", {"culprit": None}),
+    ("culprit", {"culprit": Tally(CULPRIT, 2, 200)}),
+    ("confidence", {"culprit": Tally(CULPRIT, 4, 10)}),
+    ("signature", {"one_signature": False}),
+    ("binary", {"binary_differs": None}),
+    ("binary", {"binary_differs": False}),
+    ("merge", {"merge": True}),
+    ("paths", {"paths": None}),
+    ("paths", {"paths": ("VERSION",)}),
+    ("paths", {"paths": ("docs/system/index.rst", "README.md", "MAINTAINERS")}),
+    ("fixed", {"fixed": None}),
+    ("fixed", {"fixed": True}),
+    ("infrastructure", {"trouble": True}),
+    ("reproducer", {"reproduced": False}),
+    ("caps", {"within_caps": False}),
+    ("approval", {"approved": False}),
+]
+
+
+def names(kind: Kind, facts: Facts) -> set[str]:
+    return {hold.name for hold in gate(kind, facts)}
+
+
+def test_a_sound_report_goes_out() -> None:
+    for kind in Kind:
+        assert gate(kind, FACTS) == ()
+
+
+@pytest.mark.parametrize(("name", "change"), HELD, ids=[f"{n}-{i}" for i, (n, _) in enumerate(HELD)])
+def test_each_condition_holds_a_report(name: str, change: dict[str, object]) -> None:
+    holds = gate(Kind.REPORT, replace(FACTS, **change))  # type: ignore[arg-type]  # fields by name, checked by the rows
+    assert name in {hold.name for hold in holds}
+    assert all(hold.why and "\n" not in str(hold) for hold in holds)
+
+
+def test_every_row_of_the_table_is_tried() -> None:
+    assert {row.name for row in TABLE} == {name for name, _ in HELD}
+
+
+def test_a_range_needs_no_culprit_but_is_held_by_the_rest() -> None:
+    bare = replace(FACTS, parents=(), culprit=None, binary_differs=None, paths=None, fixed=None)
+    assert gate(Kind.RANGE, bare) == ()
+    assert names(Kind.RANGE, replace(bare, trouble=True, approved=False)) == {"infrastructure", "approval"}
+
+
+def test_a_merge_may_be_named_only_by_a_merge_mail() -> None:
+    assert names(Kind.REPORT, replace(FACTS, merge=True)) == {"merge"}
+    assert names(Kind.MERGE, replace(FACTS, merge=True)) == set()
+
+
+def test_luck_is_that_of_the_parent_run_least() -> None:
+    assert luck(Tally(CULPRIT, 5, 10), (Tally(PARENT, 0, 20), Tally(GOOD, 0, 10))) == pytest.approx(0.5**10)
+    assert luck(Tally(CULPRIT, 10, 10), ()) == 1.0
+    assert luck(Tally(CULPRIT, 0, 0), (Tally(PARENT, 0, 10),)) == 1.0
+
+
+def test_a_report_is_held_until_a_person_approves_it() -> None:
+    report = reports.first_bad()
+    assert names(Kind.REPORT, facts_of(report)) == {"approval"}
+    assert names(Kind.REPORT, facts_of(report, approved=True)) == set()
+    assert names(Kind.REPORT, facts_of(report, approved=True, within_caps=False)) == {"caps"}
+
+
+def test_facts_of_a_range_come_from_the_steps() -> None:
+    report = reports.suspects()
+    facts = facts_of(report)
+    assert (facts.good_end.bad, facts.good_end.n, facts.bad_end.bad, facts.bad_end.n) == (0, 5, 5, 5)
+    assert names(Kind.RANGE, facts) == {"approval"}
+
+
+def test_another_failure_at_a_bad_step_is_seen() -> None:
+    report = reports.first_bad()
+    odd = reports.run(reports.BAD, signature=Signature("assert"))
+    steps = (replace(report.steps[0], runs=(*report.steps[0].runs, odd)), *report.steps[1:])
+    assert "signature" in names(Kind.REPORT, facts_of(replace(report, steps=steps)))
+
+
+def test_infrastructure_trouble_is_seen_and_never_counted() -> None:
+    report = reports.first_bad()
+    lost = reports.run(reports.BAD, outcome=Outcome.INFRA)
+    steps = (replace(report.steps[0], runs=(*report.steps[0].runs, lost)), *report.steps[1:])
+    report = replace(report, steps=steps)
+    assert "infrastructure" in names(Kind.REPORT, facts_of(report))
+    assert tally(report, reports.BAD.sha) == Tally(reports.BAD.sha, 10, 10)
+
+
+def test_only_findings_that_name_commits_are_mailed() -> None:
+    assert kind_of(reports.first_bad()) is Kind.REPORT
+    assert kind_of(reports.suspects()) is Kind.RANGE
+    assert kind_of(reports.merge_conflict()) is Kind.MERGE
+    assert kind_of(reports.ended(Inconclusive("no answer"))) is None
+    assert kind_of(reports.ended(Flaky(BAD, 1, 3))) is None
+    assert isinstance(reports.first_bad().finding, FirstBad)

@@ -1,0 +1,73 @@
+"""What runs say about their commit."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.core.verdict import Count, count, judge
+from bot.model import Observation, Outcome, Run, Signature, Verdict
+from tests.testing.world import CASE, OTHER, SIGNATURE, run
+
+SHA = "a" * 40
+START = Signature("start", "cpu", "x-old")
+
+
+def _run(outcome: Outcome, signature: Signature | None = None) -> Run:
+    return Run(SHA, CASE, Observation(outcome, signature))
+
+
+ROWS = [
+    (_run(Outcome.PASS), SIGNATURE, Verdict.GOOD),
+    (_run(Outcome.FAIL_DST, SIGNATURE), SIGNATURE, Verdict.BAD),
+    (_run(Outcome.FAIL_SRC, SIGNATURE), SIGNATURE, Verdict.BAD),
+    (_run(Outcome.FAIL_DST, OTHER), SIGNATURE, Verdict.SKIP),
+    (_run(Outcome.FAIL_DST), SIGNATURE, Verdict.SKIP),
+    (_run(Outcome.NOT_BUILT), SIGNATURE, Verdict.SKIP),
+    (_run(Outcome.UNTESTABLE), SIGNATURE, Verdict.SKIP),
+    (_run(Outcome.UNTESTABLE, START), SIGNATURE, Verdict.SKIP),
+    (_run(Outcome.UNTESTABLE, START), START, Verdict.BAD),
+    (_run(Outcome.FAIL_START, START), START, Verdict.BAD),
+    (_run(Outcome.FAIL_START, START), SIGNATURE, Verdict.SKIP),
+    (_run(Outcome.NOT_BUILT, SIGNATURE), SIGNATURE, Verdict.SKIP),
+    (_run(Outcome.INFRA), SIGNATURE, None),
+    (_run(Outcome.INFRA, SIGNATURE), SIGNATURE, None),
+    (_run(Outcome.FAIL_DST), None, Verdict.BAD),
+    (_run(Outcome.HANG, OTHER), None, Verdict.BAD),
+    (_run(Outcome.UNTESTABLE), None, Verdict.SKIP),
+    (_run(Outcome.PASS), None, Verdict.GOOD),
+]
+
+
+@pytest.mark.parametrize(("observed", "signature", "verdict"), ROWS)
+def test_one_run(observed: Run, signature: Signature | None, verdict: Verdict | None) -> None:
+    assert judge(observed, signature) is verdict
+
+
+def test_the_same_failure_is_told_by_its_key_not_by_its_spelling() -> None:
+    spelled = Signature("ramblock", "ram", "pc.ram", signal=None)
+    assert judge(_run(Outcome.FAIL_DST, spelled), SIGNATURE) is Verdict.BAD
+
+
+@pytest.mark.parametrize("outcome", [o for o in Outcome if o not in (Outcome.PASS, Outcome.INFRA)])
+def test_another_failure_is_neither_good_nor_bad(outcome: Outcome) -> None:
+    assert judge(_run(outcome, OTHER), SIGNATURE) is Verdict.SKIP
+
+
+@pytest.mark.parametrize(
+    ("letters", "verdict", "counts"),
+    [
+        ("", None, Count()),
+        ("I", None, Count(infra=1)),
+        ("GGG", Verdict.GOOD, Count(good=3)),
+        ("GB", Verdict.BAD, Count(good=1, bad=1)),
+        ("BG", Verdict.BAD, Count(good=1, bad=1)),
+        ("OG", Verdict.GOOD, Count(good=1, skip=1)),
+        ("ONU", Verdict.SKIP, Count(skip=3)),
+        ("IN", Verdict.SKIP, Count(skip=1, infra=1)),
+        ("OB", Verdict.BAD, Count(bad=1, skip=1)),
+    ],
+)
+def test_several_runs(letters: str, verdict: Verdict | None, counts: Count) -> None:
+    found = count([run(SHA, letter) for letter in letters], SIGNATURE)
+    assert (found.verdict, found) == (verdict, counts)
+    assert found.n == counts.good + counts.bad

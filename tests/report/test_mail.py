@@ -1,0 +1,353 @@
+"""Whole mails against golden files, and that nothing hostile gets out of its place."""
+
+from __future__ import annotations
+
+import email
+import os
+import unicodedata
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
+from email.policy import default
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.errors import UserError
+from bot.model import (
+    Direction,
+    Inconclusive,
+    Log,
+    Observation,
+    Outcome,
+    Report,
+    ReportSettings,
+    Reproduction,
+    Run,
+    Signature,
+)
+from bot.report import deliver, people, render, table, words
+from tests.testing import reports
+
+TEMPLATES = Path(__file__).parents[2] / "templates"
+GOLDEN = Path(__file__).parent / "golden"
+NOW = datetime(2020, 2, 26, 6, 12, 44, tzinfo=UTC)
+SETTINGS = ReportSettings(
+    lists=("qemu-devel@nongnu.org", "qemu-ppc@nongnu.org"),
+    cc=("Migration Maintainer <migration@example.org>",),
+    domain="migbot.example.org",
+    url="https://migbot.example.org",
+    owner="Owner Name <owner@example.org>",
+)
+HEADERS = [
+    "From", "To", "Cc", "Subject", "Date", "Message-ID", "In-Reply-To", "References", "Auto-Submitted", "X-Migbot",
+    "X-Migbot-Held", "MIME-Version", "Content-Type", "Content-Transfer-Encoding",
+]  # fmt: skip
+
+
+def mail(report: Report, *, date: datetime = NOW, set_up: ReportSettings = SETTINGS) -> EmailMessage:
+    return render.mail(report, settings=set_up, templates=TEMPLATES, date=date)
+
+
+def parsed(message: EmailMessage) -> EmailMessage:
+    back = email.message_from_bytes(message.as_bytes(), policy=default)
+    assert isinstance(back, EmailMessage)
+    return back
+
+
+def body(message: EmailMessage) -> str:
+    text = parsed(message).get_content()
+    assert isinstance(text, str)
+    return text
+
+
+def golden(name: str, text: str) -> None:
+    """Compare with a golden file; BOT_GOLDEN=write makes it anew, to be read before it is kept."""
+    path = GOLDEN / name
+    if os.environ.get("BOT_GOLDEN") == "write":
+        path.write_text(text)
+    assert text == path.read_text()
+
+
+@pytest.mark.parametrize("make", [reports.first_bad, reports.suspects, reports.merge_conflict])
+def test_whole_mail(make: Callable[[], Report]) -> None:
+    raw = mail(make()).as_bytes()
+    assert raw.count(b"\n") == raw.count(b"\r\n"), "RFC 5322 line ends"
+    assert len(raw) < 8192
+    golden(f"{make.__name__}.eml", raw.decode("ascii").replace("\r\n", "\n"))
+
+
+@pytest.mark.parametrize("make", [reports.first_bad, reports.suspects, reports.merge_conflict])
+def test_form(make: Callable[[], Report]) -> None:
+    message = mail(make())
+    assert message.get_content_type() == "text/plain"
+    assert not message.is_multipart()
+    for text in body(message).splitlines():
+        free = text.startswith(("Fixes:", "Link:", "Reported-by:", "  qemu-system-")) or "://" in text
+        free = free or "does not build: " in text  # verbatim
+        assert free or len(text) <= 76, text
+    assert len(message["Subject"]) <= 200
+    assert not {"List-Id", "Precedence", "Reply-To"} & set(message.keys())
+
+
+# -- claims --------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_said_that_was_not_measured() -> None:
+    bare = replace(
+        reports.first_bad(), releases=None, fixed_by=None, reproduction=None, table=(), toolchain="", not_run=()
+    )
+    text = body(mail(bare))
+    for claim in ("release", "run as printed", "Known?", "gcc", "not run", "qemu-stable", "Run again", "FAIL"):
+        assert claim not in text, claim
+    assert "no reproducer was made" in text
+    assert "only ppc64-softmmu/pseries-2.12/mem-path/forward/2.12 was run" in text
+
+
+@pytest.mark.parametrize(
+    ("reproduction", "said"),
+    [
+        (Reproduction("true\n", 1, 124), "run as printed: 1 here, 124 on the parent)"),
+        (Reproduction("true\n", None, None), "not run)"),
+        (
+            Reproduction("true\n", 1, None),
+            "run as printed: 1 here, not run on the parent; it does NOT tell them apart)",
+        ),
+        (Reproduction("true\n", 124, 124), "124 here, 124 on the parent; it does NOT tell them apart)"),
+    ],
+)
+def test_what_came_of_the_reproducer(reproduction: Reproduction, said: str) -> None:
+    message = mail(replace(reports.first_bad(), reproduction=reproduction))
+    assert said in body(message)
+    assert ("reproducer" in message["X-Migbot-Held"]) is not reproduction.shown
+
+
+def test_stable_is_suggested_if_and_only_if_the_culprit_is_released() -> None:
+    report = reports.first_bad()
+    released = body(mail(replace(report, releases=("v5.0.0", "v5.0.1"))))
+    assert "\nCc: qemu-stable@nongnu.org\n" in released
+    assert "Released in v5.0.0, and still in v5.0.1." in " ".join(released.split())
+    assert "\nCc: qemu-stable" not in body(mail(report))
+    assert "\nCc: qemu-stable" not in body(mail(replace(report, releases=None)))
+
+
+@pytest.mark.parametrize("make", [reports.suspects, reports.merge_conflict])
+def test_no_blame(make: Callable[[], Report]) -> None:
+    message = mail(make())
+    assert "\nFixes: " not in body(message)
+    assert "author@example.org" not in str(message["To"]) + str(message["Cc"])
+    assert "blames nobody" in " ".join(body(message).split())
+
+
+def test_a_known_fix_is_named_and_holds_the_mail() -> None:
+    fix = reports.commit("d96c4d5f193e", "vl.c: fix migration failure for 3.1 and older machine types")
+    message = mail(replace(reports.first_bad(), fixed_by=(fix,)))
+    assert '  d96c4d5f193e ("vl.c: fix migration failure for 3.1 and older machine types")' in body(message)
+    assert "fixed" in message["X-Migbot-Held"]
+
+
+def test_other_wordings_of_the_error_are_told() -> None:
+    report = reports.first_bad()
+    odd = reports.run(reports.BAD)
+    odd = replace(odd, observation=replace(odd.observation, message="load of migration failed"))
+    steps = (replace(report.steps[0], runs=(*report.steps[0].runs, odd)), *report.steps[1:])
+    assert "Same signature at every bad step, in 2 wordings." in body(mail(replace(report, steps=steps)))
+
+
+@pytest.mark.parametrize(
+    ("direction", "outcome", "said"),
+    [
+        (Direction.FORWARD, Outcome.FAIL_DST, "master no longer loads the stream of v2.12.0 for pseries-2.12"),
+        (Direction.BACKWARD, Outcome.FAIL_DST, "master can no longer be migrated to v2.12.0 for pseries-2.12"),
+        (Direction.SAME, Outcome.CRASH_DST, "master can no longer be migrated to itself for pseries-2.12"),
+        (Direction.FORWARD, Outcome.HANG, "master no longer loads the stream of v2.12.0: it hangs for pseries-2.12"),
+        (Direction.FORWARD, Outcome.FAIL_START, "master no longer starts pseries-2.12"),
+        (Direction.FORWARD, Outcome.TYPE_GONE, "master no longer has pseries-2.12"),
+    ],
+)
+def test_directions_in_plain_words(direction: Direction, outcome: Outcome, said: str) -> None:
+    case = replace(reports.CASE, direction=direction, baseline=None if direction is Direction.SAME else "2.12")
+    failing = reports.run(reports.BAD, case, outcome)
+    report = replace(reports.first_bad(), case=case, table=(failing,))
+    assert words.what_fails(report) == said + ", with -mem-path DIR"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "exits", "said"),
+    [
+        (Outcome.FAIL_DST, (0, 1), "destination exits 1"),
+        (Outcome.CRASH_DST, (0, -6), "destination dies of SIGABRT"),
+        (Outcome.CRASH_SRC, (-11, None), "source dies of SIGSEGV"),
+        (Outcome.FAIL_SRC, (None, None), "FAIL_SRC"),
+        (Outcome.HANG, (None, None), "no answer in 60 s"),
+    ],
+)
+def test_how_it_ends(outcome: Outcome, exits: tuple[int | None, ...], said: str) -> None:
+    seen = Observation(outcome, reports.SIGNATURE, "text", 60.0, exits=exits)
+    report = replace(reports.first_bad(), table=(Run(reports.BAD.sha, reports.CASE, seen),), steps=())
+    assert words.how_it_ends(report) == said
+
+
+@pytest.mark.parametrize(
+    ("failing", "passing", "subject"),
+    [
+        (["pseries-2.12"], [], "pseries-2.12 -mem-path"),
+        (["pseries-2.12", "pseries-2.9"], ["pseries-4.0"], "pseries <= 2.12 -mem-path"),
+        (["pseries-2.12", "pseries-4.0"], ["pseries-3.0"], "pseries (2 types) -mem-path"),
+        (["pseries-2.12", "pseries-3.0"], [], "pseries (2 types) -mem-path"),
+        (["pseries-2.12", "pseries-3.0"], ["pseries-2.9", "pseries-4.0"], "pseries (2 types) -mem-path"),
+    ],
+)
+def test_subject_bounds_only_what_was_run(failing: list[str], passing: list[str], subject: str) -> None:
+    runs = [reports.run(reports.BAD, replace(reports.CASE, machine=m)) for m in failing]
+    runs += [reports.run(reports.BAD, replace(reports.CASE, machine=m), Outcome.PASS) for m in passing]
+    report = replace(reports.first_bad(), table=tuple(runs))
+    assert render.subject(report) == f"[regression] {subject}: migration v2.12.0 -> master"
+
+
+def test_an_installed_baseline_is_short_in_the_table_and_named_once() -> None:
+    named = {"2.12": "qemu-2.12.1 (/usr/bin/qemu-system-ppc64)", "4.2": "v4.2.0"}
+    text = body(mail(replace(reports.first_bad(), names=named)))
+    assert "  qemu-2.12.1 -> new  pseries-2.1 ... 2.7, 2.12 (8 types)" in text
+    assert text.count("qemu-2.12.1 is /usr/bin/qemu-system-ppc64") == 1
+    twins = {"one": "qemu-7.2 (/a)", "two": "qemu-7.2 (/b)"}
+    assert table.label(twins, "one") == "qemu-7.2 (/a)"
+
+
+def test_a_command_of_the_user_is_reported_as_one() -> None:
+    case = replace(
+        reports.CASE, target="any", machine="any", profile="command", direction=Direction.SAME, baseline=None
+    )
+    seen = Observation(
+        Outcome.FAIL_DST, Signature("command"), "exit 3", argv=(("sh", "my test.sh"),), exits=(3,), logs=(Log("output", "x"),)
+    )  # fmt: skip
+    base = reports.first_bad()
+    steps = tuple(
+        replace(s, runs=tuple(replace(r, case=case, observation=seen) for r in s.runs)) for s in base.steps[:1]
+    )
+    report = replace(
+        base, case=case, steps=steps, table=(), reproduction=None, accel="", toolchain="", profile=None,
+        regression=replace(base.regression, signature=Signature("command")),
+    )  # fmt: skip
+    message = mail(report)
+    assert message["Subject"] == "[regression] master: the command exits 3 on master"
+    assert "  sh 'my test.sh'\n" in body(message)
+    assert "Where it fails" not in body(message)
+
+
+def test_no_mail_about_the_rest() -> None:
+    with pytest.raises(UserError, match="no mail about that"):
+        mail(reports.ended(Inconclusive("no answer")))
+
+
+# -- people and threads --------------------------------------------------------------------------------------------
+
+
+def test_people_are_few_and_never_the_whole_cc_list() -> None:
+    reviewers = "".join(f"Reviewed-by: Rev {i} <rev{i}@example.org>\n" for i in range(12))
+    trailers = f"Cc: Someone <someone@example.org>\n{reviewers}Acked-by: Author Name <author@example.org>\n"
+    report = replace(reports.first_bad(), culprit=replace(reports.CULPRIT, body=f"subject\n\n{trailers}"))
+    who = people.recipients(report, render.kind_of(report) or pytest.fail("a mail is due"), SETTINGS)
+    assert [a.addr_spec for a in who.to] == ["author@example.org"]
+    specs = [a.addr_spec for a in who.cc]
+    assert specs == [f"rev{i}@example.org" for i in range(8)] + ["qemu-devel@nongnu.org", "qemu-ppc@nongnu.org"]
+
+
+def test_an_author_without_a_mail_address_is_left_out() -> None:
+    report = replace(reports.first_bad(), culprit=replace(reports.CULPRIT, email="nobody"))
+    message = mail(report)
+    assert str(message["To"]) == "qemu-devel@nongnu.org, qemu-ppc@nongnu.org"
+
+
+@pytest.mark.parametrize(
+    ("age", "releases", "joined"),
+    [(10, (), True), (89, (), True), (91, (), False), (10, ("v5.0.0",), False), (10, None, False)],
+)
+def test_thread_is_joined_while_young_and_unreleased(age: int, releases: tuple[str, ...] | None, joined: bool) -> None:
+    posted = datetime.fromisoformat(reports.CULPRIT.date)
+    message = mail(replace(reports.first_bad(), releases=releases), date=posted + timedelta(days=age))
+    expected = "<20200219160953.13771-68-author@example.org>" if joined else None
+    assert message["In-Reply-To"] == expected
+    assert message["References"] == expected
+
+
+def test_the_same_report_has_the_same_id() -> None:
+    one, other = mail(reports.first_bad()), mail(reports.first_bad(), date=NOW + timedelta(days=1))
+    assert one["Message-ID"] == other["Message-ID"]
+    assert one["Message-ID"] != mail(reports.suspects())["Message-ID"]
+
+
+def test_wrong_addresses_in_the_settings_are_named() -> None:
+    with pytest.raises(UserError, match=r"report.lists: 'not an address' is not a mail address"):
+        mail(reports.first_bad(), set_up=replace(SETTINGS, lists=("not an address",)))
+
+
+def test_templates_that_are_not_there_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such directory"):
+        render.mail(reports.first_bad(), settings=SETTINGS, templates=tmp_path / "gone", date=NOW)
+
+
+# -- hostile text --------------------------------------------------------------------------------------------------
+
+PIECES = [
+    "\r\nBcc: victim@example.org", "\nBcc: a@b", "=?utf-8?q?x=0d=0aBcc:_a?=", "=?utf-8?b?DQpCY2M6IGE=?=", "=?", "?=",
+    "\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\x1b]8;;", "{{7*7}}", "{% raw %}", "<script>alert(1)</script>", "\x00",
+    "\u2028", "\u202e", "\u00ad", "\ud800", '"', "<", ">", ",", ";", ":", "(", ")", "\\", "@", ".", " ", "Ü", "日本",
+    "x" * 300, "From ", "\n.\n", "a, b <c@d>",
+]  # fmt: skip
+HOSTILE = st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=12)), max_size=8).map("".join)
+
+
+@settings(max_examples=300, deadline=None)
+@given(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE)
+def test_headers_come_back_as_they_were_put_in(subject: str, name: str, stderr: str, branch: str, machine: str) -> None:
+    report = reports.first_bad()
+    trailers = f"subject\n\nReviewed-by: {name} <rev@example.org>\nMessage-Id: <{branch}@x>\n"
+    culprit = replace(reports.CULPRIT, subject=subject, author=name, body=trailers)
+    case = replace(report.case, machine=machine or "m")
+    report = replace(
+        report, culprit=culprit, commits={**report.commits, culprit.sha: culprit}, symptom=stderr, bad_name=branch or "b",
+        case=case, table=(reports.run(reports.BAD, case),), names={"2.12": name}, not_run=(stderr,),
+        reproduction=Reproduction(stderr or "true", 1, 124),
+    )  # fmt: skip
+    message = mail(report)
+    back = parsed(message)
+    allowed = [h for h in HEADERS if h not in ("In-Reply-To", "References")]
+    assert [h for h in back.keys() if h not in ("In-Reply-To", "References")] == allowed  # noqa: SIM118 - with doubles
+    assert str(back["Subject"]) == render.subject(report)
+    who = people.recipients(report, render.kind_of(report) or pytest.fail("a mail is due"), SETTINGS)
+    assert [(a.display_name, a.addr_spec) for a in back["To"].addresses] == [
+        (a.display_name, a.addr_spec) for a in who.to
+    ]
+    assert [(a.display_name, a.addr_spec) for a in back["Cc"].addresses] == [
+        (a.display_name, a.addr_spec) for a in who.cc
+    ]
+    text = body(message)
+    assert not [c for c in text if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") and c not in "\n\t"]
+    assert "49" not in text or "49" in subject + name + stderr + branch + machine + "-49"
+    assert [line for line in text.splitlines() if line.startswith("Fixes: ")] == [
+        line for line in text.splitlines() if line.startswith("Fixes: ab74e5431129 (")
+    ]
+
+
+def test_long_and_foreign_lines_survive() -> None:
+    line = "qemu-system-ppc64: " + "é" * 2000
+    message = mail(replace(reports.first_bad(), symptom=line))
+    assert line in body(message)
+    assert max(map(len, message.as_bytes().split(b"\r\n"))) <= 998
+    short = mail(replace(reports.first_bad(), symptom="qemu: é"))
+    assert short["Content-Transfer-Encoding"] == "8bit"
+    assert "qemu: é" in body(short)
+
+
+def test_deliver_writes_whole_files(tmp_path: Path) -> None:
+    message = mail(reports.first_bad())
+    path = deliver.deliver(message, tmp_path / "out" / "r0017.eml")
+    assert path.read_bytes() == message.as_bytes()
+    assert [p.name for p in path.parent.iterdir()] == ["r0017.eml"]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write there"):
+        deliver.deliver(message, tmp_path / "file" / "r0017.eml")

@@ -1,0 +1,104 @@
+"""A history that builds in a second and whose builds are real QEMU: the installed binary behind a compiled wrapper.
+
+Each commit's wrapper puts arguments of its own after the caller's and executes Debian's QEMU. So a commit can be made to
+refuse the stream of another, to abort at start, to hang or to be broken in any way that QEMU has, without an hour of
+compiling; git, builder, smoke, search, store and report all run as they do on QEMU's own history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.build.project import FILES, Project
+
+QEMU = Path("/usr/bin/qemu-system-x86_64")
+
+_MAIN = """\
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "names.h"
+extern const char *added[];
+int main(int argc, char **argv)
+{
+    char *full[256];
+    int n = 0, quiet = 0;
+    full[n++] = "%s";
+    for (int i = 1; i < argc; i++) {
+        quiet |= !strcmp(argv[i], "-version") || !strcmp(argv[i], "--version");
+        full[n++] = argv[i];
+    }
+    for (int i = 0; !quiet && added[i]; i++)
+        full[n++] = (char *)added[i];
+    full[n] = NULL;
+    if (added[0] && !strcmp(added[0], "HANG"))
+        for (;;)
+            pause();
+    execv(full[0], full);
+    perror(full[0]);
+    return 1;
+}
+"""
+
+GOOD: tuple[str, ...] = ()
+SMALLER = ("-m", "64M")
+"""RAM of another size than the other side's: `Size mismatch: pc.ram`."""
+ABORTS = ("-device", "no-such-device")
+HANGS = ("HANG",)
+
+
+def dev_c(added: Sequence[str], remark: str = "") -> str:
+    """The file that holds a commit's arguments."""
+    words = "".join(f'"{word}", ' for word in added)
+    return f"/* {remark} */\nconst char *added[] = {{ {words}0 }};\n"
+
+
+BROKEN = "int does not compile\n"
+
+
+def history(path: Path, *commits: Sequence[str] | str) -> tuple[Project, list[str]]:
+    """A repository with one commit for each of `commits` (arguments, or the text of a file that breaks the build)."""
+    files: dict[str, str | bytes | None] = {k: v for k, v in FILES.items() if not k.startswith("pc-bios/")}
+    files |= {"main.c": _MAIN.replace("%s", str(QEMU)), "dev.c": dev_c(GOOD, "first"), "VERSION": "7.2.0\n"}
+    project = Project(path, files)
+    shas = [project.first]
+    for number, commit in enumerate(commits, 1):
+        text = commit if isinstance(commit, str) else dev_c(commit, f"commit {number}")
+        shas.append(project.commit({"dev.c": text}, f"hw/core: change number {number}"))
+    return project, shas
+
+
+CONFIG = """\
+upstream: {{url: {url}}}
+watch:
+  branches: [{{name: master}}]
+  stable: 0
+targets: [x86_64-softmmu]
+baselines: [{{name: debian, path: {qemu}}}]
+each_tip:
+  profiles: [bare]
+  directions: [same, forward]
+smoke:
+  deadline: 8s
+  exclude: ["[!p]*", 'pc-i440fx-[1-6]*', 'pc-q35-*']
+build:
+  recipes:
+    - name: fast
+      configure: ["--target-list={{target}}"]
+      build: [ninja, "qemu-system-{{arch}}"]
+  free_space: 0
+  timeout: 60s
+report:
+  sender: Bot <bot@example.org>
+  lists: [list@example.org]
+  out: {out}
+"""
+
+
+def config(project: Project, place: Path) -> Path:
+    """A configuration for the history, written into place; its reports go to place/out."""
+    path = place / "config.yaml"
+    path.write_text(CONFIG.format(url=project.path, qemu=QEMU, out=place / "out"))
+    return path
