@@ -87,7 +87,8 @@ def render(search: Search, commits: Mapping[Sha, Commit]) -> str:
 def _conclusion(state: Bisection) -> Iterator[tuple[Sha, Verdict]]:
     """One verdict per commit, in the order in which git must hear them.
 
-    Tested parents outside the range are among them, for git wants a merge base of good and bad to be good. A bad commit that has no suspect in its history (an older failure, cured since) would end git elsewhere: left out.
+    Tested parents outside the range are among them, for git wants a merge base of good and bad to be good. A bad commit
+    without a suspect in its history (an older failure, cured since) is not: it would end git elsewhere.
     """
     dag = state.dag
     suspects = sum(dag.bit(sha) for sha in state.suspects)

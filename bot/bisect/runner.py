@@ -175,8 +175,12 @@ def _tell(before: Bisection, state: Bisection, sha: Sha, done: int, pace: float,
         progress.say(said)
     if state.phase is Phase.CONFIRMATION and before.phase is not Phase.CONFIRMATION:
         progress.say(f"one suspect is left, {state.suspects[0][:12]}: repeating it, its parents and both ends in turns")
+    if before.passes == 1 < state.passes:
+        progress.say(
+            f"{sha[:12]} fails now and then ({seen.bad} of {seen.n}): a commit is good after {state.passes} passes"
+        )
     if before.phase is Phase.CONFIRMATION and state.phase is Phase.SEARCH:
-        progress.say(f"{sha[:12]} is bad after all ({seen.bad} of {seen.n}): going on among older commits")
+        progress.say("the suspect is not alone any more: going on among older commits")
     if isinstance(state.finding, Flaky):
         progress.say(f"{state.finding.commit[:12]} is flaky: bad in {state.finding.bad} of {state.finding.n} runs")
 

@@ -292,7 +292,7 @@ class Builder:
         """All that configure depends on, of this commit and this machine."""
         inputs = [self._repository.entry(job.commit, path) for path in recipes.CONFIGURE_INPUTS]
         parts = [inputs, recipes.digest(job.recipe), sorted(job.env.items()), sorted(job.toolchain.items())]
-        parts.append([(p.path, p.commit) for p in job.pins])
+        parts.append([(p.path, p.content) for p in job.pins])
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     # -- the artifact --------------------------------------------------------------------------------------------

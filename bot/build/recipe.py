@@ -18,6 +18,8 @@ from bot.model import Recipe
 _UNKNOWN = re.compile(r"^ERROR: unknown option (\S+)", re.MULTILINE)
 _SYSTEM_PATH = "/usr/bin:/bin:/usr/sbin:/sbin:/usr/local/bin"
 
+_MANNER = 1  # raise it when a builder of a newer version makes something else of the same commit and recipe
+
 CONFIGURE_INPUTS = (
     "configure",
     "scripts/meson-buildoptions.sh",
@@ -116,5 +118,5 @@ def digest(recipe: Recipe) -> str:
 
 def artifact_key(commit: str, target: str, recipe: Recipe, toolchain: Mapping[str, str]) -> str:
     """Name of what this commit, target, recipe and toolchain (tool -> version) make: 32 hex digits."""
-    parts = [1, commit, target, digest(recipe), sorted(toolchain.items())]
+    parts = [_MANNER, commit, target, digest(recipe), sorted(toolchain.items())]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import dataclasses
 import json
 import re
 import shutil
@@ -27,6 +28,13 @@ class Pin:
     path: str
     commit: Sha
     url: str | None
+    overlay: str | None = None  # a directory of the tree whose files are put on top (meson's `patch_directory`)
+    overlay_id: Sha | None = None  # git's id of that directory
+
+    @property
+    def content(self) -> str:
+        """Identity of what belongs there."""
+        return f"{self.commit}+{self.overlay_id}" if self.overlay_id else self.commit
 
     @property
     def name(self) -> str:
@@ -45,7 +53,9 @@ def pins(repository: Repository, commit: Sha, recipe: Recipe) -> tuple[Pin, ...]
         if entry is not None and entry[0] == "commit":
             found.append(Pin(path, entry[1], repository.submodule_url(commit, path)))
         elif entry is None and (wrap := repository.file(commit, f"{path}.wrap")) is not None:
-            found.append(_wrapped(path, wrap))
+            pin = _wrapped(path, wrap)
+            files = pin.overlay and repository.entry(commit, pin.overlay)
+            found.append(dataclasses.replace(pin, overlay_id=files[1]) if files else pin)
     return tuple(found)
 
 
@@ -59,7 +69,9 @@ def _wrapped(path: str, text: str) -> Pin:
         raise UserError(f"{path}.wrap: not a wrap of a git repository: {error}") from error
     if not _HEX.match(revision):
         raise UserError(f"{path}.wrap: revision {revision!r} is no commit id; take {path} from the recipe's submodules")
-    return Pin(path, revision, section.get("url"))
+    patch = section.get("patch_directory")
+    overlay = f"{path.rpartition('/')[0]}/packagefiles/{patch}" if patch else None
+    return Pin(path, revision, section.get("url"), overlay)
 
 
 class Placer:
@@ -74,11 +86,11 @@ class Placer:
     def clear(self, wanted: tuple[Pin, ...]) -> None:
         """Remove what was placed and is no longer pinned so. Before the checkout, which may bring files there."""
         placed = self._placed()
-        keep = {p.path: p.commit for p in wanted}
-        for path, commit in placed.items():
-            if keep.get(path) != commit:
+        keep = {p.path: p.content for p in wanted}
+        for path, content in placed.items():
+            if keep.get(path) != content:
                 shutil.rmtree(self._tree / path, ignore_errors=True)
-        self._write({path: commit for path, commit in placed.items() if keep.get(path) == commit})
+        self._write({path: content for path, content in placed.items() if keep.get(path) == content})
 
     def place(self, wanted: tuple[Pin, ...]) -> None:
         """Bring what is missing. After the checkout, which leaves an empty directory for a gitlink.
@@ -87,19 +99,19 @@ class Placer:
         """
         placed = self._placed()
         for pin in wanted:
-            if placed.get(pin.path) != pin.commit:
+            if placed.get(pin.path) != pin.content:
                 self._bring(pin)
-                placed[pin.path] = pin.commit
+                placed[pin.path] = pin.content
                 self._write(placed)
 
-    def _placed(self) -> dict[str, Sha]:
+    def _placed(self) -> dict[str, str]:
         try:
-            placed: dict[str, Sha] = json.loads(self._note.read_bytes())
+            placed: dict[str, str] = json.loads(self._note.read_bytes())
         except (FileNotFoundError, ValueError):
             return {}
         return placed
 
-    def _write(self, placed: Mapping[str, Sha]) -> None:
+    def _write(self, placed: Mapping[str, str]) -> None:
         disk.replace(self._note, json.dumps(placed).encode())
 
     def _bring(self, pin: Pin) -> None:
@@ -114,12 +126,28 @@ class Placer:
             shutil.copytree(folder, part, symlinks=True, copy_function=shutil.copy)
         else:
             self._fetch(pin, source.url or pin.url, part)
+        if pin.overlay is not None:
+            self._lay_over(pin.overlay, part)
         to = self._tree / pin.path
         if not to.parent.resolve().is_relative_to(self._tree.resolve()):
             raise UserError(f"{pin.path}: leaves the tree by a symbolic link; nothing is written there")
         shutil.rmtree(to, ignore_errors=True)
         to.parent.mkdir(parents=True, exist_ok=True)
         part.rename(to)
+
+    def _lay_over(self, overlay: str, part: Path) -> None:
+        """Put a directory of the tree on top, as meson does for what it fetches itself."""
+        source = (self._tree / overlay).resolve()
+        if not source.is_relative_to(self._tree.resolve()):
+            raise UserError(f"{overlay}: leads out of the tree; nothing is taken from there")
+        for file in sorted(source.rglob("*")):
+            to = part / file.relative_to(source)
+            if not to.parent.resolve().is_relative_to(part.resolve()):
+                raise UserError(f"{overlay}: leaves its place by a symbolic link; nothing is written there")
+            if file.is_file() and not file.is_symlink():
+                to.parent.mkdir(parents=True, exist_ok=True)
+                to.unlink(missing_ok=True)
+                shutil.copy(file, to)
 
     def _fetch(self, pin: Pin, url: str | None, to: Path) -> None:
         mirror = self._modules / f"{pin.name}.git"

@@ -6,6 +6,7 @@ is for the model it is validated against. So `10.0`, `0123456` and `no` stay wha
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -55,7 +56,7 @@ class Text(str):
     def path(self) -> str:
         """This text as an absolute path; `~` is the user's home directory."""
         try:
-            return str(self.base / Path(self).expanduser())
+            return os.path.normpath(self.base / Path(self).expanduser())
         except RuntimeError as error:
             raise ValueError(f"{shown(self)} names no user's home directory") from error
 

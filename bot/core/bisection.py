@@ -5,9 +5,11 @@ the same verdicts, suspects and finding, so resuming, replaying a log and testin
 recorded before the search (the watch's at the tip) count like any other and are not asked again.
 
 The phases: the bad end (whose failure becomes the signature, if none was given), the good end, the merge base if good
-is no ancestor of bad (as git bisect does), the search, the confirmation (`core.confirmation`). A commit is bad as soon
-as one run shows the signature. So when a repetition shows it at a commit that passed before, as the confirmation does
-with an intermittent failure, that verdict is corrected, the suspects move to older commits, and the search goes on.
+is no ancestor of bad (as git bisect does), the search, the confirmation (`core.confirmation`).
+
+A commit is bad as soon as one run shows the signature. One pass makes it good until a commit is seen to fail now and
+then: from there on only as many passes do as a commit that fails at that rate would hardly ever manage (`passes`). So
+what was taken for good too early becomes open again, the good end included, and the search goes on with more runs.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from bot.core.confirmation import Ask, Phase, Rules, Want, confirm
+from bot.core.confirmation import Ask, Phase, Rules, Want, confirm, needed_passes
 from bot.core.dag import Commits, Dag
 from bot.core.probe import choose
 from bot.core.verdict import FAILURES, Count, count, judge
@@ -51,6 +53,7 @@ class Bisection:
     runs: tuple[Run, ...] = ()  # of the question's case, as they came
     signature: Signature | None = None  # what bad means: the question's, else that of the bad end's earliest failure
     counts: Mapping[Sha, Count] = field(default_factory=dict)
+    passes: int = 1  # that make a commit good: more than one if the failure is intermittent
     _suspects: Commits = 0
 
     @classmethod
@@ -86,10 +89,12 @@ class Bisection:
             counts = {sha: count((r for r in runs if r.commit == sha), signature) for sha in shas}
         else:
             counts = {**self.counts, run.commit: self.count(run.commit).plus(judge(run, signature))}
-        state = replace(self, runs=runs, signature=signature, counts=counts)
-        if signature == self.signature and state.verdict(run.commit) is self.verdict(run.commit):
+        passes = needed_passes(counts.values(), self.rules)
+        state = replace(self, runs=runs, signature=signature, counts=counts, passes=passes)
+        same = (signature, passes) == (self.signature, self.passes)
+        if same and state.verdict(run.commit) is self.verdict(run.commit):
             return state
-        return replace(state, _suspects=_suspects(self.dag, self.question.bad, counts))
+        return replace(state, _suspects=_suspects(state))
 
     def _learn(self, run: Run, runs: Iterable[Run]) -> Signature | None:
         """The earliest failure of the bad end names the signature, unless the question did."""
@@ -106,8 +111,9 @@ class Bisection:
         return self.counts.get(sha, Count())
 
     def verdict(self, sha: Sha) -> Verdict | None:
-        """What the runs of a commit say together; None if it was not run."""
-        return self.count(sha).verdict
+        """What the runs of a commit say together; None if it was not run, or did not pass often enough yet."""
+        seen = self.count(sha)
+        return None if seen.verdict is Verdict.GOOD and seen.good < self.passes else seen.verdict
 
     @property
     def suspects(self) -> tuple[Sha, ...]:
@@ -153,7 +159,7 @@ class Bisection:
         return role or ("midpoint, away from skipped commits" if self.skipped else "midpoint")
 
     def _with(self, verdict: Verdict) -> Commits:
-        return _union(self.dag.bit(sha) for sha, c in self.counts.items() if c.verdict is verdict and sha in self.dag)
+        return _union(self.dag.bit(sha) for sha in self.counts if sha in self.dag and self.verdict(sha) is verdict)
 
     # -- what to do ----------------------------------------------------------------------------------------------
 
@@ -162,7 +168,7 @@ class Bisection:
         decided = self._decide()
         if not isinstance(decided, Ask):
             return ()
-        wants = decided.wants or tuple(Want(sha, 1, "") for sha in self._probes(k))
+        wants = decided.wants or tuple(Want(sha, self.passes - self.count(sha).good, "") for sha in self._probes(k))
         return tuple(Test(want.commit, (self.question.case,), want.times) for want in wants[:k])
 
     def _probes(self, k: int) -> tuple[Sha, ...]:
@@ -188,8 +194,8 @@ class Bisection:
         untested = self._suspects & ~skipped & ~self._with(Verdict.BAD)
         if not untested or skipped.bit_count() >= self.rules.max_skips:
             return Suspects(self.suspects, self.dag.names(skipped))
-        unknown = (sha for sha, c in self.counts.items() if c.verdict is None and sha in self.dag)
-        failed = next((s for s in unknown if self.dag.bit(s) & untested and self._failed(s)), None)
+        failing = (s for s in self.counts if self._failed(s) and s in self.dag)
+        failed = next((s for s in failing if self.dag.bit(s) & untested), None)
         return self._trouble(failed) if failed else Ask(Phase.SEARCH)
 
     def _confirm(self) -> Finding | Ask:
@@ -236,7 +242,7 @@ class Bisection:
         if seen.bad:
             return Flaky(end, seen.bad, seen.n) if seen.good else BadAtGoodEnd(end, self._shown(end))
         if seen.good:
-            return None
+            return Want(end, self.passes - seen.good, "good end") if seen.good < self.passes else None
         if (gone := self._untestable(end, "good")) is not None:
             return gone
         if seen.skip >= self.rules.min_runs:
@@ -248,7 +254,7 @@ class Bisection:
         seen = self.count(base)
         if seen.bad:
             return Flaky(base, seen.bad, seen.n) if seen.good else BadAtGoodEnd(base, self._shown(base), True)
-        return Want(base, 1, "merge base") if seen.verdict is None else None
+        return Want(base, self.passes - seen.good, "merge base") if self.verdict(base) is None else None
 
     def _untestable(self, end: Sha, name: str) -> Inconclusive | None:
         outcomes = set(self._outcomes(end))
@@ -275,14 +281,15 @@ def _union(sets: Iterable[Commits]) -> Commits:
     return total
 
 
-def _suspects(dag: Dag, bad: Sha, counts: Mapping[Sha, Count]) -> Commits:
+def _suspects(state: Bisection) -> Commits:
     """What is in the history of every bad commit and of no good one.
 
     A bad commit that a good one has in its history is of an older failure that was cured since; it narrows nothing.
     Bad commits without a common suspect brought the failure independently: the smallest set counts, then those that
     agree with it, so that the answer is a first bad commit whichever way the runs came.
     """
-    inside = [(sha, c.verdict) for sha, c in counts.items() if sha in dag and sha != bad]
+    dag, bad = state.dag, state.question.bad
+    inside = [(sha, state.verdict(sha)) for sha in state.counts if sha in dag and sha != bad]
     found = left = dag.ancestors(bad) & ~_union(dag.ancestors(s) for s, verdict in inside if verdict is Verdict.GOOD)
     for commits in sorted(
         (dag.ancestors(s) & left for s, verdict in inside if verdict is Verdict.BAD),

@@ -2,12 +2,14 @@
 
 One suspect is left. It and its parents are run in turns until the parents' passes mean something: culprit k of n bad
 with k >= 3 and n >= 10, each parent 0 of n bad, and n so large that a parent as bad as the culprit would have passed
-every time with a probability (1 - k/n)^n below 0.001. Both ends are repeated too.
+every time with a probability (1 - k/n)^n below 0.001. Where k < n, k/n is a guess, made of a suspect that was picked
+because it failed; so there the chance that all k failures fall on its side though both are equally bad has to be below
+0.001 too. Both ends are repeated as well.
 
 What may come instead:
 
-- A parent in the range shows the signature: then it is bad, and `Bisection` goes on among older commits. Nobody has to
-  be told; a verdict that rested on one lucky pass was corrected.
+- A parent in the range shows the signature: then it is bad, and `Bisection` goes on among older commits, with more
+  runs for each. Nobody has to be told; a verdict that rested on a lucky pass was corrected.
 - A parent outside the range, or one with a descendant that passes, shows it: the suspect did not bring it. If that
   parent passes too it is `Flaky`, else `Inconclusive`: the failure is older than the good end and was cured there.
 - The good end shows it after it passed: `Flaky` (of the good end). The failure is older than the range.
@@ -19,7 +21,8 @@ What may come instead:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -107,6 +110,19 @@ def confirm(
     return _conclude(question, suspect, parents, counts, binaries)
 
 
+def needed_passes(counts: Iterable[Count], rules: Rules) -> int:
+    """How many passes make a commit good: one, or, if commits fail now and then, as many as such a one hardly manages.
+
+    The rate is that of all commits that ever failed; a commit of that rate passes so often with a probability below
+    `rules.doubt`. Bounded by `rules.min_runs` and `rules.max_runs`.
+    """
+    failing = [c for c in counts if c.bad]
+    good, n = sum(c.good for c in failing), sum(c.n for c in failing)
+    if not good:
+        return 1
+    return min(max(math.ceil(math.log(rules.doubt) / math.log(good / n)), rules.min_runs), rules.max_runs)
+
+
 def _count(counts: Mapping[Sha, Count], sha: Sha) -> Count:
     return counts.get(sha, Count())
 
@@ -150,7 +166,13 @@ def _enough(suspect: Sha, parents: Sequence[Sha], counts: Mapping[Sha, Count], r
         return False
     passes = culprit.good / culprit.n
     tried = [_count(counts, parent).n for parent in parents]
-    return all(n >= rules.min_runs and passes**n < rules.doubt for n in tried)
+    told = [passes**n < rules.doubt and (not passes or _by_chance(culprit, n) < rules.doubt) for n in tried]
+    return all(told) and min(tried) >= rules.min_runs
+
+
+def _by_chance(culprit: Count, n: int) -> float:
+    """Probability that no failure falls on the n runs of a parent if it fails as often (Fisher's exact test)."""
+    return math.comb(culprit.n, culprit.bad) / math.comb(culprit.n + n, culprit.bad)
 
 
 def _conclude(

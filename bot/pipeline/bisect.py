@@ -83,8 +83,9 @@ def bisect(config: Config, work: Path, request: Request, progress: Progress, sto
             return 0
         names = (good_name, bad_name)
         if request.command:
-            asked = Asked(_regression((COMMAND,), good, bad), Question(good, bad, COMMAND), *names, command=True)
             rig = CommandRig(repository, request.command, work / "command", config.build.timeout, progress, stop)
+            question = Question(good, bad, COMMAND)
+            asked = Asked(_regression((COMMAND,), good, bad), question, *names, command=rig.setup())
             return _conclude(desk, asked, lambda job: perform_command(job, rig), request.out or work / "out")
         target = target_of(config, request.target)
         if not request.machines:

@@ -51,7 +51,7 @@ class Asked:
     bad_name: str
     scope: tuple[Case, ...] = ()  # run once at the bad end, so that the report can say where else it fails
     not_run: tuple[str, ...] = ()
-    command: bool = False  # the user's own command: no QEMU, so nothing to reproduce or to compare
+    command: str | None = None  # setup of the user's own command: no QEMU, so nothing to reproduce or to compare
 
 
 def investigate(bench: Bench, asked: Asked, perform: Perform) -> tuple[Report, Search]:
@@ -62,8 +62,8 @@ def investigate(bench: Bench, asked: Asked, perform: Perform) -> tuple[Report, S
     if not repository.is_ancestor(question.good, question.bad):
         base = repository.merge_base(question.good, question.bad)
     dag = Dag.of(repository.parents([question.good], question.bad))
-    setup = None if asked.command else bench.rig.setup(question.case)
-    known = bench.store.runs(cases=[question.case], setups=None if setup is None else [setup])
+    setup = asked.command or bench.rig.setup(question.case)
+    known = bench.store.runs(cases=[question.case], setups=[setup])
     limits = bench.config.bisect
     found = search(
         question, dag, perform, bench.keep, bench.progress,

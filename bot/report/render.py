@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Iterable
 from datetime import datetime
 from email.message import EmailMessage
-from email.policy import SMTP
 from email.utils import format_datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,13 @@ from bot.core.trailers import fixes_tag
 from bot.errors import UserError
 from bot.model import Direction, FirstBad, MergeConflict, Report, ReportSettings, Suspects
 from bot.report import figures, people, table, words
+from bot.report.envelope import MailPolicy
 from bot.report.safe import clean, header_text, line
 
 _LONGEST = 998  # octets of a line, RFC 5322, 2.1.1
 
 
+@cache
 def environment(templates: Path) -> Environment:
     """Jinja2 as every template here is rendered: nothing undefined, HTML escaped, control bytes gone."""
     if not templates.is_dir():
@@ -111,7 +113,7 @@ def mail(
         raise UserError(f"{report.regression.id}: {figures.conclusion(report)}: there is no mail about that")
     own = message_id(report, kind, settings, seq)
     held = gate(kind, facts_of(report, approved=approved or not settings.approval, within_caps=within_caps))
-    message = EmailMessage(policy=SMTP)
+    message = EmailMessage(policy=MailPolicy())
     who = people.recipients(report, kind, settings)
     message["From"] = people.sender(settings)
     message["To"] = who.to

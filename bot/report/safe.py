@@ -21,6 +21,9 @@ _ANSI = re.compile(
 _ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\Z")
 _MESSAGE_ID = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.@-]{3,200}\Z")
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # control, format, surrogate, line and paragraph separators
+_SPECIALS = str.maketrans("", "", '()<>[]:;@\\,"')  # RFC 5322, 3.2.3: without them a name needs no quotes
+_NAME_LIMIT = 64  # characters of a display name
+_NAME_BYTES = 45  # of UTF-8: 60 in base64, of the 75 that an encoded word may have (RFC 2047, 2)
 HEADER_LIMIT = 200  # characters of one header text
 
 
@@ -49,10 +52,16 @@ def header_text(text: str) -> str:
 
 def address(name: str, email: str) -> Address | None:
     """An address for a header, or None if `email` is not one that RFC 5321 takes without quoting."""
-    if not _ADDRESS.match(email) or ".." in email or email.startswith(".") or ".@" in email:
+    if not _ADDRESS.match(email) or ".." in email or email.startswith(".") or ".@" in email or "=?" in email:
         return None
     user, _, domain = email.partition("@")
-    return Address(header_text(name), user, domain)
+    return Address(_display_name(name), user, domain)
+
+
+def _display_name(text: str) -> str:
+    """A name that needs no quotes and fits one encoded word: readers differ in how they join several in a phrase."""
+    plain = line(header_text(text).translate(_SPECIALS), _NAME_LIMIT)
+    return plain if plain.isascii() else plain.encode()[:_NAME_BYTES].decode(errors="ignore").strip()
 
 
 def parse_address(text: str) -> Address | None:
@@ -64,5 +73,5 @@ def parse_address(text: str) -> Address | None:
 def message_id(text: str) -> str | None:
     """`<id>` for a References header, or None if it is not one that can be written unquoted."""
     bare = text.strip().removeprefix("<").removesuffix(">")
-    valid = _MESSAGE_ID.match(bare) and bare.count("@") == 1 and bare[0] != "@" != bare[-1]
+    valid = _MESSAGE_ID.match(bare) and bare.count("@") == 1 and bare[0] != "@" != bare[-1] and "=?" not in bare
     return f"<{bare}>" if valid else None

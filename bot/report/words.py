@@ -171,11 +171,10 @@ def what_fails(report: Report) -> str:
         verb = "no longer has"
     elif outcome is Outcome.SILENT:
         verb = f"{verb} whole: no error is shown, yet the destination is not what the source was"
-    elif outcome is Outcome.HANG:
-        verb = f"{verb}: it hangs"
     affected, added = folded(report), options(report.profile, case.profile)
+    hangs = "; it hangs" if outcome is Outcome.HANG else ""
     joint = " " if outcome in (Outcome.FAIL_START, Outcome.TYPE_GONE) else " for "
-    return f"{new} {verb}{joint}{affected}" + (f", with {added}" if added else "")
+    return f"{new} {verb}{joint}{affected}" + (f", with {added}" if added else "") + hangs
 
 
 def alike(report: Report) -> str:

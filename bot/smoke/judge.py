@@ -30,7 +30,7 @@ _ABSENT = re.compile(
 _BLOCKED = re.compile(
     r"non-migratable|not migratable|[Mm]igration (?:is )?(?:disabled|blocked|not supported)|disallowed"
 )
-_MEMORY = re.compile(r"\b(?:RAM|memory|ram)\b")
+_MEMORY = re.compile(r"RAM|[Mm]emory|\bram")
 _FIRST_GLOBAL_STATE = (2, 4)  # 13d16814d2 (2.4): types up to 2.3 have store-global-state=off
 
 

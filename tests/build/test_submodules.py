@@ -77,6 +77,21 @@ def test_a_wrap_is_a_pin_too(project: Project, keys: Project, work: Path) -> Non
     assert placed(work, "subprojects/keys") == "a\n"
 
 
+def test_files_that_the_tree_lays_over_a_wrap(project: Project, keys: Project, work: Path) -> None:
+    """`patch_directory`: without it QEMU 8.2 says "Subproject exists but has no meson.build file"."""
+    wrap = f"[wrap-git]\nurl = {keys.path}\nrevision = {keys.first}\npatch_directory = over\n"
+    over = "subprojects/packagefiles/over"
+    files = {"configure": NEEDS, "subprojects/keys.wrap": wrap, f"{over}/meson.build": "one\n"}
+    first = project.commit({**files, f"{over}/deep/keymap": "deep\n"})
+    second = project.commit({f"{over}/meson.build": "two\n"})
+    builder = project.builder(work, recipes=(RECIPE,))
+    place = work / f"trees/ninja-{TARGET}/src/subprojects/keys"
+    for commit, text in ((first, "one\n"), (second, "two\n")):
+        assert builder.build(commit, TARGET).status is BuildStatus.BUILT
+        found = {str(p.relative_to(place)): p.read_text() for p in place.rglob("*") if p.is_file()}
+        assert found == {"keymap": "a\n", "meson.build": text, "deep/keymap": "deep\n"}
+
+
 def test_a_wrap_whose_revision_is_no_commit(project: Project, keys: Project, work: Path) -> None:
     wrap = f"[wrap-git]\nurl = {keys.path}\nrevision = --upload-pack=x\n"
     commit = project.commit({"subprojects/keys.wrap": wrap})

@@ -52,7 +52,8 @@ HANGS = ("HANG",)
 def dev_c(added: Sequence[str], remark: str = "") -> str:
     """The file that holds a commit's arguments."""
     words = "".join(f'"{word}", ' for word in added)
-    return f"/* {remark} */\nconst char *added[] = {{ {words}0 }};\n"
+    apart = "/* far enough from the rest that a revert of one applies over the other */\n" * 8
+    return f"/* {remark} */\n{apart}const char *added[] = {{ {words}0 }};\n"
 
 
 BROKEN = "int does not compile\n"

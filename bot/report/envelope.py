@@ -1,0 +1,51 @@
+"""How headers are folded when a mail is written: so that what is read back is what was put in."""
+
+from __future__ import annotations
+
+from email.header import Header
+from email.headerregistry import Address
+from email.policy import EmailPolicy
+from typing import Any
+
+_WIDTH = 76  # columns of a folded header, RFC 2047, 2
+
+
+class MailPolicy(EmailPolicy):
+    """`email.policy.SMTP`, but Subject and addresses are folded here.
+
+    Python 3.11 loses spaces between encoded words, and quotes around a display name that it folds, which turns a name
+    like `a@b, c` into addresses of its own.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(linesep="\r\n")
+
+    def fold(self, name: str, value: Any) -> str:
+        if hasattr(value, "addresses"):
+            return _addresses(name, value.addresses, self.linesep)
+        if name.lower() == "subject":
+            return f"{name}: {_text(str(value), name, self.linesep)}{self.linesep}"
+        return super().fold(name, value)
+
+    def fold_binary(self, name: str, value: Any) -> bytes:
+        return self.fold(name, value).encode("ascii")
+
+
+def _addresses(name: str, addresses: tuple[Address, ...], linesep: str) -> str:
+    """A header of addresses, broken between them."""
+    lines, current = [], f"{name}:"
+    for i, address in enumerate(addresses):
+        shown = _text(address.display_name, None, linesep)
+        text = f"{shown} <{address.addr_spec}>" if shown else address.addr_spec
+        text += "," if i + 1 < len(addresses) else ""
+        if len(current) + 1 + len(text) > _WIDTH and current != f"{name}:":
+            lines.append(current)
+            current = ""
+        current += " " + text
+    return linesep.join([*lines, current]) + linesep
+
+
+def _text(text: str, name: str | None, linesep: str) -> str:
+    """ASCII as it is, anything else as encoded words that hold their spaces."""
+    charset = "us-ascii" if text.isascii() else "utf-8"
+    return Header(text, charset, maxlinelen=_WIDTH, header_name=name).encode(linesep=linesep)

@@ -1,0 +1,214 @@
+"""The loop: facts recorded as they come, stops and restarts, what a person sees, and its probes beside git's own."""
+
+from __future__ import annotations
+
+import math
+import re
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from bot.bisect.runner import Search, search
+from bot.core.dag import Dag
+from bot.errors import InfraError, Stopped
+from bot.model import Build, BuildKind, FirstBad, MergeConflict, Outcome, Question, Run, Verdict
+from bot.model import Test as Job
+from bot.progress import Silent
+from tests.testing.history import History, draw, git
+from tests.testing.world import CASE, SIGNATURE, World, run
+
+LINE = " ".join(map(str, range(33)))
+SIDES = """
+0 1 2 3 4 5 6
+2 a b c d e f
+6 7=f 8 9
+c p q r s
+9 10=s 11 12 13 14
+10 x y z
+14 15=z 16
+"""
+
+
+@dataclass
+class Watcher:
+    """Progress that remembers."""
+
+    said: list[str] = field(default_factory=list)
+    working: list[str] = field(default_factory=list)
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def work(self, what: str, done: int = 0, total: int = 0) -> None:
+        self.working.append(what)
+
+
+def ask(history: History, world: World, record: Callable[[Build | Run], object], **more: object) -> Search:
+    good, bad = history["0"], list(history.shas.values())[-1]
+    dag = Dag.of(history.repository.parents([good], bad))
+    options = {"perform": world.perform, "progress": Silent(), "clock": iter_clock(), **more}
+    return search(Question(good, bad, CASE), dag, record=record, **options)  # type: ignore[arg-type]
+
+
+def iter_clock() -> Callable[[], float]:
+    now = [1_000.0]
+
+    def clock() -> float:
+        now[0] += 1.0
+        return now[0]
+
+    return clock
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory) -> History:
+    return draw(tmp_path_factory.mktemp("line") / "r", LINE)
+
+
+def test_facts_are_recorded_before_the_next_is_asked_for(line: History) -> None:
+    kept: list[Build | Run] = []
+
+    def watched(test: Job) -> Iterator[Build | Run]:
+        for fact in World(line, {"20": ""}).perform(test):
+            yield fact
+            assert (kept[-1].commit, type(kept[-1])) == (fact.commit, type(fact))
+
+    found = ask(line, World(line), kept.append, perform=watched)
+    assert isinstance(found.finding, FirstBad)
+    times = [fact.at for fact in kept if isinstance(fact, Run)]
+    assert times == sorted(times)
+    assert times[0] > 1_000
+
+
+def test_steps_and_figures(line: History) -> None:
+    world = World(line, {"20": ""}, told={"16": "N", "24": "O"})
+    found = ask(line, world, lambda _: None)
+    assert isinstance(found.finding, FirstBad)
+    names = [line.name(step.commit) for step in found.steps]
+    assert names[:3] == ["32", "0", "16"]
+    whys = {line.name(step.commit): step.why for step in found.steps}
+    assert (whys["32"], whys["0"], whys["16"]) == ("bad end", "good end", "midpoint")
+    verdicts = {line.name(step.commit): step.verdict for step in found.steps}
+    assert (verdicts["32"], verdicts["0"], verdicts["16"]) == (Verdict.BAD, Verdict.GOOD, Verdict.SKIP)
+    assert "midpoint, away from skipped commits" in whys.values()
+    assert found.question.signature == SIGNATURE
+    assert found.range_size == 32
+    counts = found.counts
+    assert (counts.steps, counts.known, counts.flaky) == (len(names), 0, 0)
+    assert counts.skipped == [step.verdict for step in found.steps].count(Verdict.SKIP) >= 1
+    assert counts.builds == len(names)  # of each commit the first build; the others came from the cache
+    assert counts.runs == sum(len(step.runs) for step in found.steps) >= 40
+    assert all(b.kind is not BuildKind.CACHED for step in found.steps for b in step.builds)
+
+
+class Killed(BaseException):
+    """What kill -9 looks like from inside: nothing is caught on the way out."""
+
+
+@pytest.mark.parametrize("how", [Killed, Stopped, InfraError])
+def test_stopped_at_any_fact_and_gone_on_it_ends_alike_and_repeats_nothing(
+    tmp_path: Path, how: type[BaseException]
+) -> None:
+    history = draw(tmp_path / "r", SIDES)
+    truth: list[Build | Run] = []
+    whole = ask(history, World(history, {"q": ""}), truth.append)
+    assert isinstance(whole.finding, FirstBad)
+    assert whole.finding.commit == history["q"]
+    runs = [fact for fact in truth if isinstance(fact, Run)]
+    for at in range(len(truth)):
+        kept: list[Build | Run] = []
+
+        def record(fact: Build | Run, kept: list[Build | Run] = kept, at: int = at) -> None:
+            if len(kept) == at:
+                raise how("now")
+            kept.append(fact)
+
+        with pytest.raises(how):
+            ask(history, World(history, {"q": ""}), record)
+        before = [fact for fact in kept if isinstance(fact, Run)]
+        after: list[Build | Run] = []
+        found = ask(history, World(history, {"q": ""}), after.append, known=before)
+        assert found.finding == whole.finding
+        again = [fact for fact in after if isinstance(fact, Run)]
+        assert [r.commit for r in (*before, *again)] == [r.commit for r in runs]
+        assert {s.commit for s in found.steps} == {s.commit for s in whole.steps}
+        assert found.counts.known == len(before)
+
+
+def test_a_test_without_a_run_is_trouble_of_the_machine_not_a_loop(line: History) -> None:
+    def silent(test: Job) -> Iterator[Build | Run]:
+        yield from (fact for fact in World(line).perform(test) if isinstance(fact, Build))
+
+    with pytest.raises(InfraError, match=rf"testing {line['32'][:12]} brought no run of {CASE.id}"):
+        ask(line, World(line), lambda _: None, perform=silent)
+
+
+def test_earlier_trouble_of_the_machine_is_asked_again(line: History) -> None:
+    trouble = [run(line["16"], "I", at=1.0)]
+    world = World(line, {"20": ""})
+    found = ask(line, world, lambda _: None, known=trouble * 9)
+    assert isinstance(found.finding, FirstBad)
+    assert "16" in world.asked
+    assert all(one.outcome is not Outcome.INFRA for one in found.bisection.runs)
+
+
+def test_a_person_sees_steps_time_left_and_the_confirmation(line: History) -> None:
+    watcher = Watcher()
+    ask(line, World(line, {"20": ""}), lambda _: None, progress=watcher)
+    steps = [text for text in watcher.said if text.startswith("step ")]
+    assert steps[0].startswith(f"step 1: {line['32'][:12]} is bad (FAIL_DST: Unknown ramblock")
+    assert re.search(r"; 32 suspects, about 6 steps and \d+ s to go$", steps[0])
+    assert re.fullmatch(
+        rf"step 3: {line['16'][:12]} is good \(PASS\); 16 suspects, about 4 steps and \d+ s to go", steps[2]
+    )
+    assert watcher.working[2] == f"step 3 of about 7: testing {line['16'][:12]} (midpoint)"
+    assert sum(text.startswith(f"one suspect is left, {line['20'][:12]}") for text in watcher.said) == 1
+    assert any(text == f"confirm parent {line['19'][:12]}, run 2" for text in watcher.working)
+
+
+def test_a_person_sees_that_an_intermittent_failure_changes_the_plan(line: History) -> None:
+    watcher = Watcher()
+    found = ask(line, World(line, {"20": ""}, intermittent="GB"), lambda _: None, progress=watcher)
+    assert isinstance(found.finding, FirstBad)
+    assert found.finding.commit == line["20"]
+    assert any("fails now and then" in text for text in watcher.said)
+
+
+# -- beside the real git -------------------------------------------------------------------------------------------
+
+
+def git_probes(history: History, good: str, bad: str, culprit: str, tmp_path: Path) -> tuple[str, list[str]]:
+    """What `git bisect run` ends on, and what it tested on its way."""
+    where = history.repository.path
+    script = tmp_path / "test.sh"
+    script.write_text(f"#!/bin/sh\ngit log -1 --format=%s >> {tmp_path}/probed\ntest ! -e n/{culprit}\n")
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    (tmp_path / "probed").write_text("")
+    git(where, "reset", "--quiet", "--hard")
+    git(where, "bisect", "start", history[bad], history[good])
+    said = git(where, "bisect", "run", str(script))
+    git(where, "bisect", "reset")
+    match = re.search(r"([0-9a-f]{40}) is the first bad commit", said)
+    assert match, said
+    return match[1], (tmp_path / "probed").read_text().split()
+
+
+@pytest.mark.parametrize("drawing", [LINE, SIDES], ids=["line", "sides"])
+def test_as_few_probes_as_git_bisect_run_and_the_same_answer(tmp_path: Path, drawing: str) -> None:
+    history = draw(tmp_path / "r", drawing)
+    bad = list(history.shas)[-1]
+    ours, gits = [], []
+    for culprit in list(history.shas)[1::3]:
+        answer, probed = git_probes(history, "0", bad, culprit, tmp_path)
+        world = World(history, {culprit: ""})
+        found = ask(history, world, lambda _: None)
+        assert isinstance(found.finding, FirstBad | MergeConflict)
+        assert found.finding.commit == answer == history[culprit]
+        ours.append(sum(step.why.startswith("midpoint") for step in found.steps))
+        gits.append(len(probed))
+    n = len(history.shas) - 1
+    assert max(ours) <= math.ceil(math.log2(n)) + 1
+    assert sum(ours) <= sum(gits) + 1

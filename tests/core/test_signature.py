@@ -1,0 +1,244 @@
+"""Signatures: the right line is the root cause, and what is not stable in it is gone."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.core.signature import device_name, explains, is_warning, normalise, root_cause, signature
+from bot.model import Signature
+
+LOADING = "qemu-system-x86_64: error while loading state for instance 0x0 of device '{}'"
+FAILED = "qemu-system-x86_64: load of migration failed: Invalid argument"
+
+FAMILIES = [
+    # class, device, detail, text
+    ("ramblock", None, None, 'qemu-system-ppc64: Unknown ramblock "", cannot accept migration'),
+    ("ramblock", "pc.ram", "pc.ram", 'qemu-system-x86_64: Unknown ramblock "pc.ram", cannot accept migration'),
+    ("ramblock", "pc.ram", "pc.ram", 'qemu-system-x86_64: Unknown ramblock "/objects/pc.ram", cannot accept migration'),
+    ("ramblock", "vga.vram", "vga.vram", "kvm: Can't find block 0000:00:02.0/vga.vram!"),
+    ("ramblock", "mach-virt.ram", "mach-virt.ram", "qemu: block mach-virt.ram should not be migrated !"),
+    ("ram-size", "e1000.rom", "e1000.rom", "qemu: Length mismatch: 0000:00:03.0/e1000.rom: 0x40000 in != 0x80000"),
+    ("ram-page-size", "pc.ram", "pc.ram", "qemu: Mismatched RAM page size pc.ram (local) 4096 != 2097152"),
+    ("ram-gpa", "pc.ram", "pc.ram", "qemu: Mismatched GPAs for block pc.ram 0x1000 0x2000"),
+    ("machine-name", None, None, "qemu: Machine type received is 'pc-q35-7.1' and local is 'pc-q35-7.2'"),
+    ("page-bits", None, None, "qemu: Received TARGET_PAGE_BITS is 12 but local is 14"),
+    ("config-missing", None, None, "qemu-system-ppc64: Configuration section missing"),
+    ("capability", None, "postcopy-ram", "qemu: Capability postcopy-ram is off, but received capability is on"),
+    ("stream", None, "Not a migration stream", "qemu: Not a migration stream"),
+    ("stream", None, "Unknown combination of migration flags", "qemu: Unknown combination of migration flags: 0x42"),
+    ("unknown-section", "serial", None, "qemu: Unknown savevm section or instance 'serial' 0. Make sure that your"),
+    ("unknown-section", "icp/server", None, "qemu: Unknown section or instance 'icp/server' 4"),
+    ("unknown-section", "virtio-rng", None, "qemu: Unknown savevm section or instance '0000:00:01.0/virtio-rng' 0"),
+    ("unknown-section", None, None, "qemu: Unknown savevm section 42"),
+    ("section-version", "arm_gicv3_its", None, "qemu: savevm: unsupported version 1 for 'arm_gicv3_its' v0"),
+    ("section-version", "spapr_iommu", None, "qemu: unsupported version 3 for 'spapr_iommu' v2"),
+    ("section-version", "cpu/slb", None, "qemu: cpu/slb: incoming version_id 2 is too new for local version_id 1"),
+    ("section-version", "i8254", None, "qemu: i8254: incoming version_id 1 is too old for local minimum version_id 2"),
+    ("footer", "i2c_bus", None, "qemu-system-x86_64: Missing section footer for i2c_bus"),
+    ("footer", "cpu", None, "qemu: Mismatched section id in footer for cpu - read 0x0 expected 0x8"),
+    ("subsection", "mptsas", "mptsas/msi", "qemu: VM subsection 'mptsas/msi' in 'mptsas' does not exist"),
+    ("unmigratable", "ahci", None, "State blocked by non-migratable device '0000:00:1f.2/ahci'"),
+    ("pci-config", None, "i=0x10a", "qemu: get_pci_config_device: Bad config data: i=0x10a read: 40 device: 0 cmask: ff"),
+    ("virtio-features", None, "bits 32", "qemu: Features 0x130000000 unsupported. Allowed features: 0x30000000"),
+    ("virtio-features", "virtio-net", "vnet_hdr=on", "qemu: virtio-net: saved image requires vnet_hdr=on"),
+    ("virtio-ring", None, None, "kvm: VQ 1 size 0x100 < last_avail_idx 0x9 - used_idx 0x3e30"),
+    ("virtio-ring", None, None, "qemu: VQ 0 vring.num 1024 exceeds allocated max 8"),
+    ("virtio-ring", None, None, "qemu: Guest says index 12 is available"),
+    ("virtio-ring", None, None, "qemu: Invalid number of virtqueues: 0x41"),
+    ("spapr-cap", None, "cap-ail-mode-3", "qemu: cap-ail-mode-3 higher level (1) in incoming stream than on destination (0)"),
+    ("msr", None, "0x10a", "qemu-kvm: error: failed to set MSR 0x10a to 0x2000000000000"),
+    ("field", "esp", "cmdbuf", "qemu: Failed to load esp:cmdbuf"),
+    ("field", None, "max_queue_pairs", "qemu: Failed to load element of type uint16 equal for max_queue_pairs: -22"),
+    ("field", "vmmouse", "nb_queue", "qemu: Input validation failed: vmmouse/nb_queue"),
+    ("device", "fw_cfg", None, "qemu: warning: error while loading state for instance 0x0 of device 'fw_cfg'"),
+    ("device", "cpu", None, "qemu: load of migration failed: Invalid argument: error while loading state for instance "
+     "0x0 of device 'cpu': post load hook failed for: cpu, version_id: 22, minimum_version: 22, ret: -1"),
+    ("io", None, "Unable to write to socket", "qemu: Unable to write to socket: Broken pipe"),
+    ("load", None, "Input/output error", "qemu: load of migration failed: Input/output error"),
+    ("text", None, "Can't get bar # of size #", "qemu-system-arm: Can't get bar 7 of size 0x1000"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("klass", "device", "detail", "text"), FAMILIES, ids=[f"{f[0]}-{f[1]}" for f in FAMILIES])
+def test_each_family_has_its_class(klass: str, device: str | None, detail: str | None, text: str) -> None:
+    found = signature(text, 1)
+    if (klass, device) == ("ramblock", None):  # a block without a name names nothing: the words are all there is
+        assert found is not None and found.klass == "text"
+    else:
+        assert found == Signature(klass, device, detail)
+
+
+SAME_BUG = [
+    (
+        "one bug, two releases: lines of their own, and all in one",
+        "qemu: get_pci_config_device: Bad config data: i=0x34 read: 84 device: 98 cmask: ff wmask: 0 w1cmask:0\n"
+        "qemu: Failed to load PCIDevice:config\nqemu: Failed to load virtio-rng:virtio\n"
+        + LOADING.format("0000:00:01.0/virtio-rng") + "\n" + FAILED,
+        "2026-01-02T03:04:05.678901Z qemu-kvm: get_pci_config_device: Bad config data: i=0x34 read: 84 device: 98 "
+        "cmask: ff\nqemu-kvm: load of migration failed: Invalid argument: error while loading state for instance 0x0 "
+        "of device 'pci@800000020000000:01.0/virtio-rng': Failed to load element of type pci config for config: -22",
+    ),
+    (
+        "both directions of one bug name the block with and without its path",
+        'qemu: Unknown ramblock "ppc_spapr.ram", cannot accept migration\n' + LOADING.format("ram"),
+        'kvm: Unknown ramblock "/objects/ppc_spapr.ram", cannot accept migration\n' + LOADING.format("ram"),
+    ),
+    (
+        "field: 5.2 and 10.2",
+        "qemu: Failed to load virtio-net-device:max_queue_pairs\n" + LOADING.format("0000:00:03.0/virtio-net"),
+        "qemu: 8 != 101\nqemu: Failed to load element of type uint16 equal for max_queue_pairs: -22\n"
+        "qemu: load of migration failed: Invalid argument: error while loading state for instance 0x0 of device "
+        "'0000:00:03.0/virtio-net': Failed to load element of type virtio for virtio: -22",
+    ),
+    (
+        "other folders and line numbers of one assertion",
+        "qemu-system-riscv64: ../migration/vmstate.c:433: vmstate_save_state_v: Assertion `first_elem || !n' failed.",
+        "/b/x/qemu-system-riscv64: /b/x/migration/vmstate.c:9: vmstate_save_state_v: Assertion 'first_elem || !n' failed.",
+    ),
+    (
+        "s390x and x86 paths of a device",
+        "qemu: VQ 39 address 0x0 inconsistent with Host index 0x100\n" + LOADING.format("fe.0.0001/virtio-blk"),
+        "qemu: VQ 2 size 0x80 Guest index 0x9 inconsistent with Host index 0x1\n" + LOADING.format("0000:00:02.0:00.0/virtio-blk"),
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("what", "one", "other"), SAME_BUG, ids=[row[0] for row in SAME_BUG])
+def test_one_bug_has_one_key(what: str, one: str, other: str) -> None:
+    first, second = signature(one, 1), signature(other, 1)
+    assert first is not None and second is not None, what
+    assert first.key == second.key, f"{first} and {second}"
+
+
+def test_different_bugs_have_different_keys() -> None:
+    texts = [text for _, _, _, text in FAMILIES]
+    texts += [
+        LOADING.format("0000:00:01.0/e1000"),
+        LOADING.format("0000:00:01.0/e1000e"),
+        "qemu: Bad config data: i=0x34 read: 84\n" + LOADING.format("1.0/virtio-net"),
+        "qemu: Bad config data: i=0x10 read: 84\n" + LOADING.format("1.0/virtio-net"),
+        "qemu: something else altogether",
+    ]
+    keys = {}
+    for text in texts:
+        found = signature(text, 1)
+        assert found is not None
+        keys.setdefault(found.key, set()).add(text)
+    doubled = [group for group in keys.values() if len(group) > 1]
+    same_on_purpose = ("pc.ram", "VQ", "Guest says", "Invalid number")
+    assert all(all(any(word in text for word in same_on_purpose) for text in group) for group in doubled), doubled
+
+
+def test_the_cause_wins_over_what_follows_from_it() -> None:
+    text = (
+        "qemu-system-x86_64: virtio-gpu-scanouts: incoming version_id 2 is too new for local version_id 1\n"
+        "qemu-system-x86_64: Missing section footer for 0000:00:02.0/virtio-gpu\n"
+        "qemu-system-x86_64: Error -22 while loading VM state"
+    )
+    assert signature(text, 1) == Signature("section-version", "virtio-gpu-scanouts")
+    assert root_cause(text).endswith("is too new for local version_id 1")
+    assert root_cause(f"{FAILED}\n{LOADING.format('ram')}") == LOADING.format("ram")
+
+
+def test_unknown_words_before_a_device_are_its_detail() -> None:
+    found = signature("qemu-system-x86_64: frobnicator out of 17 range\n" + LOADING.format("0000:00:04.0/frob"), 1)
+    assert found == Signature("device", "frob", "frobnicator out of # range")
+
+
+def test_death_by_signal() -> None:
+    assertion = "qemu: ../softmmu/memory.c:2705: memory_region_set_alias_offset: Assertion `mr->alias' failed."
+    expected = Signature("assert", None, "memory_region_set_alias_offset: mr->alias", "SIGABRT")
+    assert signature(assertion, -6) == expected
+    assert signature(assertion, 134) == expected  # as a shell tells it
+    glib = "**\nERROR:../hw/x.c:12:x_load: assertion failed: (a == b)\nBail out! ERROR:../hw/x.c:12:x_load: assertion"
+    assert signature(glib, -6) == Signature("assert", None, "x_load: (a == b)", "SIGABRT")
+    assert signature("", -11) == Signature("crash", signal="SIGSEGV")
+    assert signature("qemu: load of migration failed: Broken pipe", -11) == Signature("crash", signal="SIGSEGV")
+    aborted = (
+        "Unexpected error in object_property_find_err() at ../qom/object.c:1299:\n"
+        "qemu-system-x86_64: can't apply global virtio-gpu.x-scanout-vmstate-version=1: Property not found"
+    )
+    found = signature(aborted, -6)
+    assert found is not None and found.signal == "SIGABRT" and "can't apply global virtio-gpu" in str(found.detail)
+
+
+def test_without_text() -> None:
+    assert signature("", 0) is None
+    assert signature("", None) is None
+    assert signature("", 3) == Signature("exit", detail="exit 3")
+    assert signature("", None, "migrate: source active, destination active") == Signature(
+        "hang", detail="migrate: source active, destination active"
+    )
+    assert signature("qemu: Unknown savevm section 5", None, "migrate: ...") == Signature("unknown-section")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "qemu-system-x86_64: warning: nic e1000.0 has no peer",
+        "Warning: netdev hub0port0 has no peer",
+        "2026-01-01T00:00:00.0Z qemu-system-ppc64: warning: TCG doesn't support requested feature, cap-cfpc=workaround",
+        "qemu-system-x86_64: -M pc-1.0: warning: Machine type 'pc-1.0' is deprecated",
+        "(process:12): GLib-WARNING **: 12:00:00.000: oh",
+        "cap-htm lower level (0) in incoming stream than on destination (1)",
+    ],
+)
+def test_warnings_are_no_failures(line: str) -> None:
+    assert is_warning(line)
+    assert signature(line, 0) is None
+    assert root_cause(line) == ""
+
+
+def test_an_error_is_no_warning() -> None:
+    assert not is_warning(FAILED)
+    assert not is_warning("qemu: no warning was given, it just failed")
+
+
+def test_only_a_reason_explains() -> None:
+    assert not explains(FAILED)
+    assert not explains("qemu: Unable to write to socket: Broken pipe")
+    assert explains(LOADING.format("ram"))
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("0000:00:01.0/virtio-rng", "virtio-rng"),
+        ("0000:00:02.0:00.0/virtio-net", "virtio-net"),
+        ("pci@800000020000000:01.0/virtio-blk", "virtio-blk"),
+        ("fe.0.0001/virtio-blk", "virtio-blk"),
+        ("0000:00:04.0/1.2/usb-ptr", "usb-ptr"),
+        ("0000:00:05.0/0:1:0/scsi-disk", "scsi-disk"),
+        ("vty@71000000/spapr_vty", "spapr_vty"),
+        ("/objects/pc.ram", "pc.ram"),
+        ("cpu/slb", "cpu/slb"),
+        ("icp/server", "icp/server"),
+        ("ram", "ram"),
+    ],
+)
+def test_device_names(path: str, name: str) -> None:
+    assert device_name(path) == name
+
+
+def test_normalised_lines_of_two_runs_are_equal() -> None:
+    one = "qemu-system-x86_64: ../hw/net/e1000.c:123: bad ring 0x7ffe0010 at /tmp/run-1/disk.img, 17 left"
+    two = "2026-11-23T01:02:03.4Z /opt/q/bin/qemu-kvm[4711]: hw/net/e1000.c:99: bad ring 0xbeef at /var/x/disk.img, 3 left"
+    assert normalise(one) == normalise(two) == "e1000.c: bad ring # at disk.img, # left"
+
+
+@given(st.text(max_size=300))
+def test_any_text_is_taken(text: str) -> None:
+    once = normalise(text)
+    assert normalise(once) == normalise(once)
+    found = signature(text, 1)
+    assert found is not None
+    assert found == signature(text, 1)
+    assert root_cause(text) == "" or any(root_cause(text) == line.strip() for line in text.splitlines())
+
+
+@given(st.integers(0, 2**48), st.integers(1, 10**6), st.sampled_from(["qemu-system-x86_64", "/opt/q/qemu-kvm", "kvm"]))
+def test_addresses_numbers_and_names_do_not_matter(address: int, number: int, program: str) -> None:
+    text = f"{program}: cannot map {address:#x} of slot {number}"
+    assert signature(text, 1) == Signature("text", detail="cannot map # of slot #")

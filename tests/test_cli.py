@@ -1,0 +1,415 @@
+"""The program as a person meets it: real processes, real git, real QEMU; what it says, and its exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.build.project import Project
+from tests.testing import fastqemu
+from tests.testing.fastqemu import ABORTS, BROKEN, GOOD, HANGS, QEMU, SMALLER
+
+ROOT = Path(__file__).parents[1]
+BOT = [sys.executable, "-m", "bot"]
+MACHINE = ("--machine", "pc-i440fx-7.2", "--source", str(QEMU))
+
+
+@dataclass(frozen=True)
+class Place:
+    """A directory with a history, its configuration and a work directory."""
+
+    path: Path
+    project: Project
+    shas: list[str]
+
+    def run(self, *args: str, code: int | None = None, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        """`bot ARGS` here; nothing may ever end in a traceback."""
+        done = subprocess.run(
+            [*BOT, "-C", "work", *args],
+            cwd=self.path,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        if code is not None:
+            assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def bisect(self, range_: str, *args: str, code: int | None = None) -> subprocess.CompletedProcess[str]:
+        return self.run("--set", "bisect.min_runs=3", "bisect", range_, *(args or MACHINE), code=code)
+
+
+def environment() -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"}
+
+
+def place(path: Path, *commits: tuple[str, ...] | str) -> Place:
+    path.mkdir(parents=True, exist_ok=True)
+    project, shas = fastqemu.history(path / "qemu", *commits)
+    fastqemu.config(project, path)
+    return Place(path, project, shas)
+
+
+@pytest.fixture(scope="module")
+def simple(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """Seven commits: the third does not build, from the fifth on RAM is smaller."""
+    return place(tmp_path_factory.mktemp("simple"), GOOD, GOOD, BROKEN, GOOD, SMALLER, SMALLER, SMALLER)
+
+
+# -- bisect --------------------------------------------------------------------------------------------------------
+
+
+def test_bisect_names_the_culprit_and_writes_what_git_can_replay(simple: Place) -> None:
+    shas = simple.shas
+    done = simple.bisect(f"{shas[0]}..master", code=0)
+    assert f"first bad commit: {shas[5][:12]}" in done.stdout
+    out = simple.path / "work" / "out" / "r0001"
+    report = json.loads((out / "report.json").read_text())["report"]
+    assert report["finding"]["commit"] == shas[5]
+    assert report["reproduction"]["bad_exit"] == 1
+    assert report["reproduction"]["good_exit"] == 124
+    mail = (out / "mail.eml").read_text()
+    assert f'Fixes: {shas[5][:12]} ("hw/core: change number 5")' in mail
+    log = out / "bisect.log"
+    replayed = subprocess.run(["git", "bisect", "replay", log], cwd=simple.project.path, capture_output=True, text=True)
+    subprocess.run(["git", "bisect", "reset", "-q"], cwd=simple.project.path, check=False)
+    assert f"{shas[5]} is the first bad commit" in replayed.stdout
+    assert simple.run("replay", str(log), code=0).stdout.splitlines()[-1] == f"first bad commit: {shas[5]}"
+
+
+def test_the_same_question_again_runs_nothing(simple: Place) -> None:
+    simple.bisect(f"{simple.shas[0]}..master", code=0)
+    before = simple.run("status", code=0).stdout
+    again = simple.bisect(f"{simple.shas[0]}..master", code=0)
+    assert "are not repeated" in again.stderr
+    assert "r0001" in again.stdout
+    assert "r0002" not in simple.run("list").stdout
+    kinds = [line for line in before.splitlines() if "incremental" in line or "full" in line]
+    assert all(line.split(" s each")[0] in simple.run("status").stdout for line in kinds)
+
+
+def test_skipped_commits_stay_suspects(tmp_path: Path) -> None:
+    here = place(tmp_path, GOOD, BROKEN, BROKEN, SMALLER)
+    done = here.bisect(f"{here.shas[0]}..master", code=3)
+    for sha in here.shas[2:5]:
+        assert sha[:12] in done.stdout
+    assert "Fixes:" not in (tmp_path / "work/out/r0001/mail.eml").read_text().replace("add a Fixes:", "")
+
+
+def test_good_that_is_bad(simple: Place) -> None:
+    done = simple.bisect(f"{simple.shas[5]}..master", code=5)
+    assert simple.shas[5][:12] in done.stdout
+
+
+def test_bad_that_is_good(simple: Place) -> None:
+    done = simple.bisect(f"{simple.shas[0]}..{simple.shas[2]}", code=4)
+    assert simple.shas[2][:12] in done.stdout
+
+
+def test_good_that_is_no_ancestor_tests_the_merge_base(tmp_path: Path) -> None:
+    here = place(tmp_path, GOOD, GOOD)
+    here.project.git("checkout", "-q", "-b", "side", here.shas[1])
+    side = here.project.commit({"side.txt": "side\n"})
+    here.project.git("checkout", "-q", "master")
+    culprit = here.project.commit({"dev.c": fastqemu.dev_c(SMALLER, "culprit")}, "break it")
+    done = here.bisect(f"{side}..master", code=0)
+    assert "merge base" in done.stderr
+    assert f"first bad commit: {culprit[:12]}" in done.stdout
+
+
+def test_build_that_fails_at_both_ends(tmp_path: Path) -> None:
+    here = place(tmp_path, BROKEN, BROKEN + "/* 2 */\n", BROKEN + "/* 3 */\n")
+    done = here.bisect(f"{here.shas[1]}..master", code=8)
+    assert "does not build" in done.stdout
+    assert "error:" in done.stdout
+
+
+def test_build_that_hangs_is_no_verdict(tmp_path: Path) -> None:
+    here = place(tmp_path, GOOD)
+    here.project.commit({"extra.sh": "sleep 1000\n"}, "configure: wait")
+    done = here.run("--set", "build.timeout=3s", "bisect", f"{here.shas[0]}..master", *MACHINE, code=131)
+    assert "no verdict" in done.stderr
+    assert not processes_of(tmp_path)
+
+
+def test_any_command_as_git_bisect_run_takes_it(simple: Place) -> None:
+    done = simple.bisect(f"{simple.shas[0]}..master", "--", "sh", "-c", "! grep -q 64M dev.c", code=0)
+    assert f"first bad commit: {simple.shas[5][:12]}" in done.stdout
+
+
+def test_command_that_cannot_judge_ends_the_search(simple: Place) -> None:
+    done = simple.bisect(f"{simple.shas[0]}..master", "--", "sh", "-c", "exit 200", code=131)
+    assert "exited 200" in done.stderr
+
+
+def test_plan_only_plans(simple: Place) -> None:
+    done = simple.run("bisect", f"{simple.shas[0]}..master", *MACHINE, "--plan", code=0)
+    assert "7 commits, about 3 steps" in done.stdout
+    assert "GiB" in done.stdout
+
+
+# -- words that mean nothing ---------------------------------------------------------------------------------------
+
+WRONG = {
+    "unknown revision": (["bisect", "v99.9..master", *MACHINE], r"'v99.9': no such revision"),
+    "revision that looks like an option": (["bisect", "--", "--output=x..master"], "no such revision"),
+    "no range": (["bisect", "master", *MACHINE], "not a range; write GOOD..BAD"),
+    "ends swapped": (["bisect", "master..master~3", *MACHINE], "BAD is an ancestor of GOOD"),
+    "empty range": (["bisect", "master..master", *MACHINE], "nothing between them"),
+    "no machine type": (["bisect", "master~3..master"], "--machine TYPE is missing"),
+    "unknown machine type": (
+        ["bisect", "master~3..master", "--machine", "pc-i440fx-77.2", "--source", str(QEMU)],
+        "has no such machine type; near it are pc-i440fx-7",
+    ),
+    "unknown profile": (["bisect", "master~3..master", "--machine", "q", "--profile", "no"], "no profile 'no'"),
+    "unknown baseline": (["test", "master", "--baseline", "no"], "no baseline 'no'"),
+    "two pinned sides": (["test", "master", "--source", "/a", "--destination", "/b"], "one side must be the commit"),
+    "missing installed side": (["test", "master", "--source", "/no/qemu"], "/no/qemu: no such file; install it"),
+    "unquoted arguments": (["test", "master", "--args", "'a"], "--args: No closing quotation"),
+    "missing binary": (["smoke", "--source", "/no/qemu", "--all"], "/no/qemu: no such file"),
+    "binary that is no program": (["smoke", "--source", "/etc/passwd", "--all"], "/etc/passwd: not executable"),
+    "program that is no QEMU": (["smoke", "--source", "/bin/true", "--all"], "/bin/true"),
+    "neither machine nor all": (["smoke", "--source", str(QEMU)], "give --machine TYPE"),
+    "unknown regression": (["show", "r9999"], "r9999: no such regression"),
+    "no id": (["report", "--", "-x"], "not the id of a regression"),
+    "no log": (["replay", "/etc/hostname"], "give a log that `bot bisect` wrote"),
+    "missing log": (["replay", "/no/log"], "/no/log: cannot be read"),
+    "unknown command": (["bisekt"], "No such command"),
+    "unknown key": (["--set", "upstreem.url=x", "status"], "upstreem"),
+    "missing config": (["-c", "/no/config.yaml", "status"], "/no/config.yaml"),
+    "clone that cannot be reached": (
+        ["--set", "upstream.url=/no/repo", "-C", "work2", "run", "--once"],
+        "cannot clone /no/repo",
+    ),
+    "branch that is not there": (
+        ["--set", "watch.branches.0.name=main", "run", "--once"],
+        "no branch 'main'; it has: master",
+    ),
+    "work directory in a file": (["-C", "/dev/null/work", "list"], "cannot be used as work directory"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_bad_input_is_named_and_never_a_verdict(simple: Place, name: str) -> None:
+    args, says = WRONG[name]
+    done = simple.run(*args, code=129)
+    assert says in done.stderr.replace("\n", " "), done.stderr
+    assert not done.stdout.strip()
+
+
+def test_broken_yaml_says_where(tmp_path: Path, simple: Place) -> None:
+    broken = tmp_path / "config.yaml"
+    broken.write_text("upstream:\n  url: [x\nwatch: {}\n")
+    done = simple.run("-c", str(broken), "status", code=129)
+    assert f"{broken}:3:" in done.stderr
+
+
+def test_help_of_every_command(simple: Place) -> None:
+    top = simple.run("--help", code=0).stdout
+    names = [
+        line.split()[0] for line in top.split("Commands:")[1].splitlines() if line.startswith("  ") and line[2] != " "
+    ]
+    expected = {"run", "bisect", "test", "smoke", "report", "list", "show", "status", "replay", "site", "doctor"}
+    assert expected <= set(names)
+    for name in expected:
+        assert "Usage: bot" in simple.run(name, "--help", code=0).stdout
+
+
+# -- smoke and test ------------------------------------------------------------------------------------------------
+
+
+def test_smoke_alone_writes_json_and_junit(tmp_path: Path) -> None:
+    here = Place(tmp_path, None, [])  # type: ignore[arg-type] # no history: the command needs none
+    twins = ["--json", "runs.json", "--junit", "runs.xml"]
+    done = here.run("smoke", "--source", str(QEMU), "--machine", "pc-i440fx-7.2", "--machine", "pc", *twins, code=0)
+    assert "1 PASS" in done.stdout or "2 PASS" in done.stdout
+    runs = json.loads((tmp_path / "runs.json").read_text())["runs"]
+    assert {run["observation"]["outcome"] for run in runs} == {"PASS"}
+    assert (tmp_path / "runs.xml").read_text().count("<testcase") == len(runs) > 0
+    assert not (tmp_path / "work").exists()
+
+
+def test_exit_codes_of_smoke(tmp_path: Path) -> None:
+    """0 good, 1 bad, 125 cannot be tested: what `git bisect run` hears."""
+    here = Place(tmp_path, None, [])  # type: ignore[arg-type] # no history: the command needs none
+    common = ["smoke", "--source", str(QEMU), "--machine", "pc-i440fx-7.2"]
+    here.run(*common, code=0)
+    here.run(*common, "--destination-args=-m 64M", code=1)
+    here.run(*common, "--args=-device no-such-device", code=125)
+
+
+def test_test_builds_and_judges_one_revision(simple: Place) -> None:
+    assert "PASS" in simple.run("test", simple.shas[1], *MACHINE, code=0).stdout
+    assert "Size mismatch" in simple.run("test", "master", *MACHINE, code=1).stdout
+    assert "does not build" in simple.run("test", simple.shas[3], *MACHINE, code=125).stdout
+
+
+def test_qemu_that_hangs_is_ended_and_named(tmp_path: Path) -> None:
+    here = place(tmp_path, HANGS)
+    done = here.run("--set", "smoke.deadline=3s", "test", "master", *MACHINE)
+    assert done.returncode in (1, 125, 129)
+    assert not processes_of(tmp_path)
+
+
+def test_qemu_that_aborts_at_start(tmp_path: Path) -> None:
+    here = place(tmp_path, GOOD, ABORTS, ABORTS)
+    done = here.bisect(f"{here.shas[0]}..master", code=0)
+    assert f"first bad commit: {here.shas[2][:12]}" in done.stdout
+
+
+# -- the watch -----------------------------------------------------------------------------------------------------
+
+
+def test_first_look_records_then_a_new_failure_is_found_and_told_once(tmp_path: Path) -> None:
+    here = place(tmp_path, GOOD, GOOD)
+    run = ("--set", "bisect.min_runs=3", "run", "--once")
+    first = here.run(*run, code=0)
+    assert "a first look" in first.stderr
+    here.project.commit({"dev.c": fastqemu.dev_c(GOOD, "more")})
+    culprit = here.project.commit({"dev.c": fastqemu.dev_c(SMALLER, "culprit")}, "break it")
+    here.project.commit({"dev.c": fastqemu.dev_c(SMALLER, "after")})
+    second = here.run(*run, code=10)
+    assert f"first bad commit: {culprit[:12]}" in second.stdout
+    assert (tmp_path / "out/r0001/mail.eml").exists()
+    third = here.run(*run, code=0)
+    assert "nothing new" in third.stderr
+    here.project.commit({"dev.c": fastqemu.dev_c(SMALLER, "later still")})
+    assert "nothing new" in here.run(*run, code=0).stderr
+
+
+def test_since_is_the_good_end_of_the_first_cycle(tmp_path: Path) -> None:
+    here = place(tmp_path, GOOD, SMALLER, SMALLER)
+    since = f"watch.branches.0.since={here.shas[0]}"
+    done = here.run("--set", "bisect.min_runs=3", "--set", since, "run", "--once", code=10)
+    assert f"first bad commit: {here.shas[2][:12]}" in done.stdout
+
+
+def test_tip_that_does_not_build_is_told(tmp_path: Path) -> None:
+    here = place(tmp_path, BROKEN)
+    done = here.run("run", "--once", code=131)
+    assert "does not build" in done.stderr
+
+
+def test_own_smoke_script_judges_in_run_test_and_bisect(tmp_path: Path) -> None:
+    here = place(tmp_path, GOOD, SMALLER, SMALLER)
+    script = tmp_path / "smoke.sh"
+    script.write_text(
+        "#!/bin/sh\n"
+        'echo "$BOT_MACHINE $BOT_TARGET $BOT_PROFILE" >> seen\n'
+        'strings "$BOT_DESTINATION" | grep -q ^64M$ || exit 0\n'
+        "exit 1\n"
+    )
+    script.chmod(0o755)
+    own = ("--set", f"smoke.script={script}", "--set", "bisect.min_runs=3")
+    done = here.run(*own, "bisect", f"{here.shas[0]}..master", *MACHINE, code=0)
+    assert f"first bad commit: {here.shas[2][:12]}" in done.stdout
+    assert "script exit 1" in done.stdout
+    here.run(*own, "test", "master", *MACHINE, code=1)
+
+
+# -- stopped and killed --------------------------------------------------------------------------------------------
+
+
+def processes_of(path: Path) -> list[psutil.Process]:
+    """Processes that still have to do with a place: their command line or directory names it."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and any(str(path) in part for part in (*process.cmdline(), process.cwd())):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def wait_gone(path: Path, seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while left := processes_of(path):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+
+
+def interrupted(here: Place, at: str, sig: signal.Signals, *args: str) -> int:
+    """Start `bot ARGS`, send it a signal when it says `at`, and wait; the exit code."""
+    process = subprocess.Popen(
+        [*BOT, "-C", "work", *args], cwd=here.path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if at in line:
+            process.send_signal(sig)
+            break
+    else:
+        pytest.fail(f"never said {at!r}: {''.join(said)}")
+    out, err = process.communicate(timeout=60)
+    assert "Traceback" not in err, err
+    del out
+    return process.returncode
+
+
+STAGES = {
+    "configure": "configuring",
+    "build": "building",
+    "bad end": "step 1",
+    "search": "step 3",
+    "confirmation": "repeating it",
+}
+
+
+@pytest.fixture
+def slow(tmp_path: Path) -> Iterator[Place]:
+    """A history whose configure takes a second."""
+    here = place(tmp_path, GOOD, GOOD, SMALLER, SMALLER)
+    yield here
+    wait_gone(tmp_path)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_ctrl_c_then_the_same_command_goes_on(slow: Place, stage: str) -> None:
+    args = ("--set", "bisect.min_runs=3", "bisect", f"{slow.shas[0]}..master", *MACHINE)
+    assert interrupted(slow, STAGES[stage], signal.SIGINT, *args) == 130
+    wait_gone(slow.path)
+    done = slow.run(*args, code=0)
+    assert f"first bad commit: {slow.shas[3][:12]}" in done.stdout
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_kill_then_the_same_command_goes_on(slow: Place, stage: str) -> None:
+    """kill -9: no process is left, nothing that was recorded is run again, the answer is the same."""
+    args = ("--set", "bisect.min_runs=3", "bisect", f"{slow.shas[0]}..master", *MACHINE)
+    assert interrupted(slow, STAGES[stage], signal.SIGKILL, *args) == -signal.SIGKILL
+    wait_gone(slow.path)
+    done = slow.run(*args, code=0)
+    assert f"first bad commit: {slow.shas[3][:12]}" in done.stdout
+    if stage == "confirmation":
+        assert "are not repeated" in done.stderr
+
+
+def test_full_disk_is_machine_trouble(tmp_path: Path) -> None:
+    """A work directory on a file system of 3 MiB: told as such, no verdict, nothing half kept."""
+    here = place(tmp_path, GOOD, SMALLER)
+    small = tmp_path / "work"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3M", "tmpfs", str(small)], check=True)
+    try:
+        (small / "filler").write_bytes(b"x" * (2 * 2**20 + 700 * 2**10))
+        done = here.bisect(f"{here.shas[0]}..master", code=131)
+        assert "space" in done.stderr
+        (small / "filler").unlink()
+    finally:
+        subprocess.run(["umount", "-l", str(small)], check=True)
