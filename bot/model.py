@@ -187,8 +187,9 @@ class ReportSettings:
     """Who mails come from and go to. Addresses are `user@host` or `Name <user@host>`.
 
     `lists` get every mail; `cc` are people who also get mails that name no commit. `domain` is the right side of the
-    Message-IDs (default: the sender's). `url` is where the pages are published, `archive` where a Message-ID can be
-    looked up; None: mails do not mention it. `owner` is the person who answers for the bot.
+    Message-IDs (default: the sender's). `url` is where the pages are published, `owner` the person who answers for the
+    bot; None: mails do not mention it. `archive` is where a Message-ID can be looked up (default: lore.kernel.org, for
+    mails to qemu-devel).
     """
 
     sender: str = "QEMU migration bot <migbot@example.org>"
@@ -196,7 +197,7 @@ class ReportSettings:
     cc: tuple[str, ...] = ()
     domain: str | None = None
     url: str | None = None
-    archive: str | None = "https://lore.kernel.org/qemu-devel"
+    archive: str | None = None
     owner: str | None = None
     approval: bool = True  # a person approves each mail before it may be sent
 

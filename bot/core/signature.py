@@ -196,7 +196,7 @@ def normalise(line: str) -> str:
 
 
 def _findings(stderr: str) -> Iterator[_Found]:
-    for line in stderr.splitlines():
+    for line in dict.fromkeys(stderr.splitlines()):  # a flood is mostly one line
         text = strip(line)
         matches = ((family, family.pattern.search(text)) for family in _FAMILIES)  # best rank first
         known = next(((family, match) for family, match in matches if match), None)
@@ -245,11 +245,9 @@ def signature(stderr: str, returncode: int | None, status: str = "") -> Signatur
     if found is not None:
         device = _device_line(stderr)
         return Signature("device" if device else "text", device, normalise(root_cause(stderr)))
-    if status:
-        return Signature("hang", detail=status)
     if returncode:
         return Signature("exit", detail=f"exit {returncode}")
-    return None
+    return Signature("hang", detail=status) if status else None
 
 
 def _known(found: _Found, stderr: str, killed: str | None) -> Signature:

@@ -146,7 +146,7 @@ class Repository:
         return found
 
     def _revision(self, name: str) -> Sha | None:
-        if not name or any(c in name for c in "\0\n"):
+        if not name or any(c in name for c in "\0\n") or name.encode(errors="ignore").decode() != name:
             return None
         found = self._try("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
         return found if found and _HEX.match(found) else None
@@ -219,9 +219,8 @@ class Repository:
 
     def paths(self, sha: Sha) -> tuple[str, ...]:
         """Paths that a commit changes against its first parent."""
-        out = self._call(
-            "diff-tree", "-r", "--root", "--no-commit-id", "--name-only", "-z", "-m", "--first-parent", sha
-        )
+        against = ("--diff-merges=first-parent", "--no-renames", "--no-ext-diff")
+        out = self._call("log", "-1", *against, "--format=", "--name-only", "-z", sha)
         return tuple(p for p in out.split("\0") if p)
 
     def mentioning(self, sha: Sha) -> list[Sha]:

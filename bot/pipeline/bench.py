@@ -14,7 +14,7 @@ from bot.build.builder import Builder
 from bot.config import Config
 from bot.errors import UserError
 from bot.host.git import Repository
-from bot.model import Baseline, Build, Case, Profile, Run
+from bot.model import Baseline, Build, BuildKind, Case, Profile, Run
 from bot.progress import Progress
 from bot.store.store import Store
 from bot.worker import Rig
@@ -34,8 +34,14 @@ class Bench:
     clock: Callable[[], float] = time.time
 
     def keep(self, fact: Build | Run) -> None:
-        """Record a fact, with the time it became known."""
-        self.store.record(replace(fact, at=self.clock()) if isinstance(fact, Run) else fact)
+        """Record a fact, with the time it became known. That a build came from the cache is kept once."""
+        if isinstance(fact, Run):
+            self.store.record(replace(fact, at=self.clock()))
+        elif fact.kind is not BuildKind.CACHED or not self._recorded(fact):
+            self.store.record(fact)
+
+    def _recorded(self, build: Build) -> bool:
+        return any(known.target == build.target for known in self.store.builds(commit=build.commit))
 
     def runs(self, commit: str, cases: Iterable[Case]) -> list[Run]:
         """Recorded runs of cases at a commit, under today's setups."""

@@ -15,6 +15,7 @@ from bot.host.git import Conflict, Repository, Revert
 from bot.model import (
     Baseline,
     Build,
+    BuildKind,
     Case,
     Commit,
     Finding,
@@ -151,7 +152,7 @@ def _report(
         good_name=asked.good_name,
         bad_name=asked.bad_name,
         range_size=found.range_size,
-        steps=tuple(Step(commits[s.commit], s.verdict, s.runs, s.builds, s.why) for s in found.steps),
+        steps=tuple(Step(commits[s.commit], s.verdict, s.runs, _compiled(bench, s.builds), s.why) for s in found.steps),
         culprit=culprit,
         commits=commits,
         symptom=symptom(bad_runs[0]) if bad_runs else "",
@@ -159,13 +160,24 @@ def _report(
         names=_names(bench, asked, table),
         reproduction=None,
         not_run=asked.not_run,
-        releases=_releases(repository, question.bad, blamed) if blamed else (),
+        releases=_releases(repository, question.bad, blamed) if blamed else None,
         accel="" if asked.command else bench.rig.smoke.accel,
         toolchain=builds[-1].toolchain if builds else "",
         host=host(),
         seconds=seconds,
-        fixed_by=later_fixes(repository, culprit) if culprit else (),
+        fixed_by=later_fixes(repository, culprit) if culprit else None,
+        profile=None if asked.command else bench.rig.profile(question.case),
+        paths=repository.paths(blamed) if blamed else None,
     )
+
+
+def _compiled(bench: Bench, builds: tuple[Build, ...]) -> tuple[Build, ...]:
+    """Builds with those that came from the cache replaced by what made them, if that was here: what the answer took."""
+    found = []
+    for build in builds:
+        made = [b for b in bench.store.builds(commit=build.commit) if b.target == build.target]
+        found.append(next((b for b in made if b.kind is not BuildKind.CACHED), build))
+    return tuple(found)
 
 
 def _names(bench: Bench, asked: Asked, table: tuple[Run, ...]) -> dict[str, str]:

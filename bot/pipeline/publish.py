@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from email.policy import SMTP
 from pathlib import Path
 
 from bot.bisect import log
@@ -14,6 +13,7 @@ from bot.data import data_dir
 from bot.model import Case, Outcome, Report, ReportSettings, Run
 from bot.pipeline.bench import Bench
 from bot.report import data, render
+from bot.report.deliver import as_text
 from bot.report.site import Entry, Tip, site
 from bot.store.store import Mail, Store
 
@@ -29,7 +29,7 @@ def publish(desk: Bench, report: Report, found: Search, out: Path) -> tuple[Path
             report, settings=settings, templates=data_dir() / "templates", date=datetime.fromtimestamp(now, UTC)
         )
         held = tuple(hold.name for hold in render.held(report, settings))
-        text = message.as_string(policy=SMTP)
+        text = as_text(message)
         desk.store.keep_mail(Mail(name, kind, str(message["Message-ID"]), now, held, text))
     desk.store.conclude(name, data.finding_kind(report.finding), data.dump(report), log.render(found, report.commits))
     written = write_site(desk.store, settings, out)

@@ -8,6 +8,14 @@ from pathlib import Path
 from bot.host import disk
 
 
+def as_text(message: EmailMessage) -> str:
+    """A mail as it goes out, line ends included; `write` of it is the .eml.
+
+    Not `as_string`: given a policy of its own that folds headers anew, and it changes a body in UTF-8.
+    """
+    return message.as_bytes().decode("utf-8")
+
+
 def deliver(message: EmailMessage, path: Path) -> Path:
     """Write a mail as .eml, with the line ends of RFC 5322."""
     return write(path, message.as_bytes())

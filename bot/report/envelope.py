@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from email.header import Header
 from email.headerregistry import Address
 from email.policy import EmailPolicy
 from typing import Any
 
+_ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*\Z")
 _WIDTH = 76  # columns of a folded header, RFC 2047, 2
 
 
@@ -17,25 +19,25 @@ class MailPolicy(EmailPolicy):
     like `a@b, c` into addresses of its own.
     """
 
-    def __init__(self) -> None:
-        super().__init__(linesep="\r\n")
-
     def fold(self, name: str, value: Any) -> str:
         if hasattr(value, "addresses"):
             return _addresses(name, value.addresses, self.linesep)
         if name.lower() == "subject":
             return f"{name}: {_text(str(value), name, self.linesep)}{self.linesep}"
-        return super().fold(name, value)
+        return str(super().fold(name, value))
 
     def fold_binary(self, name: str, value: Any) -> bytes:
         return self.fold(name, value).encode("ascii")
+
+
+MAIL = MailPolicy(linesep="\r\n")
 
 
 def _addresses(name: str, addresses: tuple[Address, ...], linesep: str) -> str:
     """A header of addresses, broken between them."""
     lines, current = [], f"{name}:"
     for i, address in enumerate(addresses):
-        shown = _text(address.display_name, None, linesep)
+        shown = _phrase(address.display_name, linesep)
         text = f"{shown} <{address.addr_spec}>" if shown else address.addr_spec
         text += "," if i + 1 < len(addresses) else ""
         if len(current) + 1 + len(text) > _WIDTH and current != f"{name}:":
@@ -43,6 +45,13 @@ def _addresses(name: str, addresses: tuple[Address, ...], linesep: str) -> str:
             current = ""
         current += " " + text
     return linesep.join([*lines, current]) + linesep
+
+
+def _phrase(name: str, linesep: str) -> str:
+    """A display name: atoms as they are, other ASCII quoted, anything else as encoded words (RFC 5322, 3.2.5)."""
+    if name.isascii() and not _ATOMS.match(name):
+        return '"' + re.sub(r'(["\\])', r"\\\1", name) + '"'
+    return _text(name, None, linesep)
 
 
 def _text(text: str, name: str | None, linesep: str) -> str:

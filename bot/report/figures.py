@@ -53,12 +53,11 @@ def builds(report: Report) -> str:
     done = [build for step in report.steps for build in step.builds]
     kinds = Counter(build.kind for build in done)
     failed = sum(build.status is BuildStatus.FAILED for build in done)
-    parts = [plural(kinds[BuildKind.FULL], "full build")]
-    parts += [f"{kinds[BuildKind.INCREMENTAL]} incremental"] if kinds[BuildKind.INCREMENTAL] else []
-    parts += [f"{kinds[BuildKind.CACHED]} from the cache"] if kinds[BuildKind.CACHED] else []
-    if failed:
-        parts.append(f"of which {failed} failed")
-    return f"{', '.join(parts)}; {duration(report.seconds)} in all"
+    named = {BuildKind.FULL: "full", BuildKind.INCREMENTAL: "incremental", BuildKind.CACHED: "from the cache"}
+    parts = [f"{kinds[kind]} {words}" for kind, words in named.items() if kinds[kind]]
+    made = f"{plural(len(done), 'build')}: {', '.join(parts)}" if parts else "no build"
+    made += f"; {failed} failed" if failed else ""
+    return f"{made}; {duration(report.seconds)} in all"
 
 
 def tallies(report: Report) -> list[str]:
@@ -70,8 +69,9 @@ def tallies(report: Report) -> list[str]:
     what = "culprit" if isinstance(finding, FirstBad) else "merge"
     several = len(confirmation.parents) > 1
     lines = [(f"parent {i}" if several else "parent", tally) for i, tally in enumerate(confirmation.parents, 1)]
-    lines += [(what, confirmation.culprit), (name(report.good_name), confirmation.good_end)]
-    lines += [(name(report.bad_name), confirmation.bad_end)]
+    ends = ((report.good_name, "good end", confirmation.good_end), (report.bad_name, "bad end", confirmation.bad_end))
+    lines += [(what, confirmation.culprit)]
+    lines += [(end if name(given) == tally.commit[:12] else name(given), tally) for given, end, tally in ends]
     wide = max(len(label) for label, _ in lines)
     return [f"{label:<{wide}}  {tally.commit[:12]}  {tally.bad:>3} bad of {tally.n}" for label, tally in lines]
 

@@ -14,6 +14,7 @@ from bot.model import Commit, Report, ReportSettings
 from bot.report.safe import address, message_id, parse_address
 
 MOST_PEOPLE = 8  # in Cc, besides the lists
+_ARCHIVES = {"qemu-devel@nongnu.org": "https://lore.kernel.org/qemu-devel"}
 YOUNG = timedelta(days=90)  # a patch mail younger than this is answered, an older one is left alone
 
 
@@ -61,6 +62,13 @@ def tagged(settings: ReportSettings, tag: str) -> Address:
 def domain(settings: ReportSettings) -> str:
     """The right side of our Message-IDs."""
     return settings.domain or sender(settings).domain
+
+
+def archive(settings: ReportSettings, own_id: str) -> str | None:
+    """Where our mail can be read once it is sent, for the Link: tag; None if no archive of its lists is known."""
+    known = (_ARCHIVES.get(configured("report.lists", text).addr_spec) for text in settings.lists)
+    base = settings.archive or next((url for url in known if url), None)
+    return f"{base.rstrip('/')}/{own_id.strip('<>')}/" if base else None
 
 
 def thread(report: Report, now: datetime) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from bot.core.trailers import fixes_tag
 from bot.errors import UserError
 from bot.model import Direction, FirstBad, MergeConflict, Report, ReportSettings, Suspects
 from bot.report import figures, people, table, words
-from bot.report.envelope import MailPolicy
+from bot.report.envelope import MAIL
 from bot.report.safe import clean, header_text, line
 
 _LONGEST = 998  # octets of a line, RFC 5322, 2.1.1
@@ -113,7 +113,7 @@ def mail(
         raise UserError(f"{report.regression.id}: {figures.conclusion(report)}: there is no mail about that")
     own = message_id(report, kind, settings, seq)
     held = gate(kind, facts_of(report, approved=approved or not settings.approval, within_caps=within_caps))
-    message = EmailMessage(policy=MailPolicy())
+    message = EmailMessage(policy=MAIL)
     who = people.recipients(report, kind, settings)
     message["From"] = people.sender(settings)
     message["To"] = who.to
@@ -160,12 +160,12 @@ def context(report: Report, settings: ReportSettings, own_id: str) -> dict[str, 
     confirmation = finding.confirmation if isinstance(finding, FirstBad | MergeConflict) else None
     rows = words.bad_end_rows(report, "new")
     tag = people.tagged(settings, report.regression.id)
-    archive = settings.archive.rstrip("/") if settings.archive else None
     parent = "the parent" if isinstance(finding, FirstBad | MergeConflict) else "the good end"
     return {
         "report": report,
         "new": new,
         "what_fails": words.what_fails(report),
+        "blamed": isinstance(finding, FirstBad),
         "culprit": words.cite(culprit) if culprit else "",
         "fixes": fixes_tag(culprit.sha, line(culprit.subject)) if culprit else "",
         "how_often": words.how_often(confirmation.culprit, confirmation.parents) if confirmation else "",
@@ -192,7 +192,7 @@ def context(report: Report, settings: ReportSettings, own_id: str) -> dict[str, 
         "suspects": _suspects(report),
         "fixed_by": None if report.fixed_by is None else [words.cite(commit) for commit in report.fixed_by],
         "reported_by": str(tag),
-        "link": f"{archive}/{own_id.strip('<>')}/" if archive else None,
+        "link": people.archive(settings, own_id),
         "url": f"{settings.url.rstrip('/')}/{report.regression.id}" if settings.url else None,
         "owner": line(settings.owner) if settings.owner else None,
         "approval": settings.approval,

@@ -130,7 +130,8 @@ def _head(entry: Entry) -> dict[str, str]:
 
 def _step(report: Report, step: Step) -> dict[str, str]:
     """One row of the table of steps."""
-    runs = [run for run in step.runs if run.case == report.case and run.outcome is not Outcome.INFRA]
+    silent = (Outcome.INFRA, Outcome.NOT_BUILT, Outcome.UNTESTABLE)
+    runs = [run for run in step.runs if run.case == report.case and run.outcome not in silent]
     bad = sum(words.word(report, run) is table.Word.FAIL for run in runs)
     built = [f"{b.kind}, {words.duration(b.seconds)}" for b in step.builds if b.status is BuildStatus.BUILT]
     reason = figures.skip_reason(report, step.commit.sha) if step.verdict is Verdict.SKIP else ""

@@ -145,20 +145,32 @@ def layout(table: Sequence[Row], first: str, *, indent: str = "  ", width: int =
         rows = [row for row in table if row.profile == profile]
         label, count = f"profile {line(profile)}", sum(len(row.runs) for row in rows)
         if {row.word for row in rows} == {Word.OK}:
-            out.append((label, f"all {count} cases run", Word.OK, ""))
+            out.append((label, [f"all {count} cases run"], Word.OK, ""))
         else:
-            out.append((label + ":", "", "", ""))
+            out.append((label + ":", [], "", ""))
             out += [_cells(row, table) for row in rows]
     return columns(out, indent, width)
 
 
-Cells = tuple[str, str, str, str]  # pair, machine types, word, what else there is to say
+Cells = tuple[str, Sequence[str], str, str]  # pair, machine types, word, what else there is to say
 
 
 def _cells(row: Row, table: Sequence[Row]) -> Cells:
     many = len({other.target for other in table}) > 1
     pair = f"{row.target.removesuffix('-softmmu')}: {row.pair}" if many else row.pair
-    return pair, ", ".join(row.ranges), row.word, row.what
+    return pair, row.ranges, row.word, row.what
+
+
+def _fill(texts: Sequence[str], room: int) -> list[str]:
+    """Texts with commas between them, broken within one only if it is longer than a line."""
+    lines = [""]
+    for i, text in enumerate(texts):
+        part = text + ("," if i + 1 < len(texts) else "")
+        if lines[-1] and len(lines[-1]) + 1 + len(part) > room:
+            lines.append("")
+        joined = f"{lines[-1]} {part}".strip()
+        lines[-1:] = textwrap.wrap(joined, room, break_long_words=False, break_on_hyphens=False) or [""]
+    return lines
 
 
 def columns(cells: Sequence[Cells], indent: str, width: int) -> list[str]:
@@ -171,7 +183,7 @@ def columns(cells: Sequence[Cells], indent: str, width: int) -> list[str]:
         if len(left) > first:
             out.append(indent + left)
             left = ""
-        lines = textwrap.wrap(middle, room, break_long_words=False, break_on_hyphens=False) or [""]
+        lines = _fill(middle, room)
         out.append(f"{indent}{left:<{first}}  {lines[0]:<{room}}  {right}".rstrip())
         out += [f"{indent}{'':<{first}}  {text}" for text in lines[1:]]
         if more:

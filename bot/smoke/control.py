@@ -86,7 +86,7 @@ async def _control(argv: Sequence[str], run: float, socket: Path, deadline: floa
         except (Gone, Refused, TimeoutError):
             pass  # how far it came is all that is asked
     stderr = machine.process.text()
-    return Control(started, frozenset(normalise(line) for line in stderr.splitlines()), stderr)
+    return Control(started, frozenset(normalise(line) for line in set(stderr.splitlines())), stderr)
 
 
 def alarming(stderr: str) -> bool:

@@ -209,7 +209,7 @@ def _verb(side: Side) -> str:
 
 def _statuses(facts: Facts, source: Side, destination: Side) -> Judgement | None:
     for side, outcome in ((destination, Outcome.FAIL_DST), (source, Outcome.FAIL_SRC)):
-        if side.migration != "completed" or facts.stage is not Stage.DONE:
+        if side.migration != "completed":
             mark = Signature("status", detail=facts.status)
             return Judgement(outcome, mark, f"migration did not complete: {facts.status}")
     return None
@@ -244,5 +244,5 @@ def expected_runstate(machine: str, s0: str, destination_argv: tuple[str, ...]) 
 
 
 def judged_lines(stderr: str) -> str:
-    """stderr without warnings and empty lines."""
-    return "\n".join(line for line in stderr.splitlines() if line.strip() and not is_warning(line))
+    """The different lines of stderr, without warnings and empty ones."""
+    return "\n".join(line for line in dict.fromkeys(stderr.splitlines()) if line.strip() and not is_warning(line))

@@ -166,8 +166,10 @@ async def _observe(plan: Plan, directory: Path, sockets: Path) -> Facts:
         except Refused as error:
             refused = (error.name, str(error))
         except Gone:
-            if scenario.stage is not Stage.START:
-                await _wind_down(source, destination)
+            if scenario.stage in (Stage.MIGRATE, Stage.CHECK):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_GRACE):
+                        await _settle(source, destination)
             await _last_words(source, destination)
     (sockets / "m").unlink(missing_ok=True)
     return Facts(
@@ -196,13 +198,26 @@ def _side(machine: Qemu, argv: Sequence[str]) -> Side:
     )
 
 
-async def _wind_down(source: Qemu, destination: Qemu) -> None:
-    """Something has failed: let both sides notice, and the destination exit as it does after a failed load."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_GRACE):
-            while not (_over(source) and _over(destination)):
-                source.changed.clear()
+async def _settle(source: Qemu, destination: Qemu) -> None:
+    """Wait until neither has more to tell. Once something has failed, that takes at most `_GRACE` seconds more.
+
+    Events wake us; without one the statuses are asked for, which is all that QEMU before 2.4 would need.
+    """
+    clock = asyncio.get_running_loop().time
+    patience: float | None = None
+    while not (_over(source) and _over(destination)):
+        if patience is None and (_failed(source) or _failed(destination)):
+            patience = clock() + _GRACE
+        if patience is not None and clock() > patience:
+            return
+        source.changed.clear()
+        try:
+            async with asyncio.timeout(_POLL):
                 await source.changed.wait()
+        except TimeoutError:
+            for machine in (source, destination):
+                with contextlib.suppress(Gone):
+                    await _refresh(machine, incoming=machine is destination)
 
 
 async def _last_words(*machines: Qemu) -> None:
@@ -239,7 +254,9 @@ class _Scenario:
         await self._prepare(source, destination)
         self.stage = Stage.MIGRATE
         await source.ask("migrate", uri=self._uri)
-        if not await self._settle(source, destination):
+        await _settle(source, destination)
+        await _last_words(source, destination)
+        if not all(machine.alive and machine.migration == "completed" for machine in (source, destination)):
             return
         self.stage = Stage.CHECK
         await self._check(source, destination)
@@ -251,27 +268,10 @@ class _Scenario:
                 events = [{"capability": "events", "state": True}]
                 await machine.ask("migrate-set-capabilities", capabilities=events)
         if self._run:
-            await _run_guest(source, self._run)
+            await _run_guest(self._run, source, destination)
         self.s0 = await source.query_status()
         await _lift_limits(source)
         await destination.ask("migrate-incoming", uri=self._uri)
-
-    async def _settle(self, source: Qemu, destination: Qemu) -> bool:
-        """Wait for both; True if both completed. Once a side has failed the other has `_GRACE` seconds."""
-        while not (_over(source) and _over(destination)):
-            if _failed(source) or _failed(destination):
-                await _wind_down(source, destination)
-                break
-            source.changed.clear()
-            try:
-                async with asyncio.timeout(_POLL):
-                    await source.changed.wait()
-            except TimeoutError:
-                with contextlib.suppress(Gone):
-                    await _refresh(source, incoming=False)
-                    await _refresh(destination, incoming=True)
-        await _last_words(source, destination)
-        return all(machine.alive and machine.migration == "completed" for machine in (source, destination))
 
     async def _check(self, source: Qemu, destination: Qemu) -> None:
         """What must hold after both said completed: the destination tells its state and obeys."""
@@ -282,12 +282,17 @@ class _Scenario:
         destination.runstate = state
 
 
-async def _run_guest(source: Qemu, seconds: float) -> None:
-    """Let the guest run; raises `Gone` if the source ends meanwhile."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await source.process.exited.wait()
-            raise Gone(source.name)
+async def _run_guest(seconds: float, *machines: Qemu) -> None:
+    """Let the guest run; raises `Gone` if a side ends meanwhile."""
+    waits = [asyncio.ensure_future(machine.process.exited.wait()) for machine in machines]
+    try:
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+    for machine in machines:
+        if not machine.alive:
+            raise Gone(machine.name)
 
 
 async def _lift_limits(source: Qemu) -> None:

@@ -169,7 +169,24 @@ def test_a_header_error_in_untouched_files_is_checked_clean_and_spoils_nothing(p
     assert (build.status, build.kind) == (BuildStatus.FAILED, BuildKind.FULL)
     assert build.error is not None and "main.c" in build.error and "NAME_MORE" in build.error
     after = builder.build(mended, TARGET)
-    assert (after.status, after.kind) == (BuildStatus.BUILT, BuildKind.INCREMENTAL)
+    assert (after.status, after.kind, after.steps) == (BuildStatus.BUILT, BuildKind.INCREMENTAL, 3)  # dev.o was kept
+
+
+def test_a_compile_error_after_configure_ran_again_is_checked_clean(project: Project, work: Path) -> None:
+    builder = project.builder(work)
+    builder.build(project.first, TARGET)
+    broken = project.commit({"configure": CONFIGURE + "#\n", "dev.c": "int dev(void) { return port; }\n"})
+    build = builder.build(broken, TARGET)
+    assert (build.status, build.kind) == (BuildStatus.FAILED, BuildKind.FULL)
+
+
+def test_a_directory_that_never_built_is_not_believed(project: Project, work: Path) -> None:
+    first = project.commit({"dev.c": "int dev(void) { return port; }\n"})
+    second = project.commit({"dev.c": "int dev(void) { return ports; }\n"})
+    third = project.commit({"dev.c": "int dev(void) { return 1; }\n"})
+    builder = project.builder(work)
+    assert [builder.build(c, TARGET).kind for c in (first, second)] == [BuildKind.FULL, BuildKind.FULL]
+    assert says(builder.build(third, TARGET)) == "QEMU emulator version 7.1"
 
 
 def test_a_link_error_is_the_commits_own_in_a_clean_directory(project: Project, work: Path) -> None:
@@ -221,6 +238,7 @@ def test_the_machines_fault_is_never_the_commits(
     builder = project.builder(work)
     with pytest.raises(kind, match=text):
         builder.build(commit, TARGET)
+    assert kind is not InfraError or not (work / f"trees/ninja-{TARGET}/build").exists()
     mended = project.commit({"extra.sh": ":\n"})
     assert builder.build(mended, TARGET).status is BuildStatus.BUILT
     assert not [f for f in (work / "cache").glob("*/manifest.json") if commit in f.read_text()]

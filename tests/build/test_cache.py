@@ -75,6 +75,7 @@ def test_least_recently_used_go_first(tmp_path: Path) -> None:
         os.utime(cache.path / str(number) / "manifest.json", (number, number))
     cache.release()
     assert cache.find("1") is not None  # used just now
+    cache.release()
     cache.add("4", entry(tmp_path, 4))
     assert keys(cache) == {"1", "3", "4"}
     assert cache.find("2") is None

@@ -38,6 +38,7 @@ def test_from_directories_by_prefix_and_replaced(project: Project, keys: Project
     for name, text in (("one", "a\n"), ("two", "b\n")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "keymap").write_text(text)
+    (tmp_path / "two/extra").write_text("of two\n")
     trees = {keys.first[:7]: str(tmp_path / "one"), second[:7]: str(tmp_path / "two")}
     builder = project.builder(work, recipes=(RECIPE,), submodules={"keys": Submodule(trees=trees)})
     first = builder.build(pinning(project, "ui/keys", keys.first), TARGET)
@@ -48,6 +49,7 @@ def test_from_directories_by_prefix_and_replaced(project: Project, keys: Project
     plain = project.commit({"ui/keys/keymap": "plain\n"})
     assert builder.build(plain, TARGET).status is BuildStatus.BUILT
     assert placed(work, "ui/keys") == "plain\n"
+    assert not (work / f"trees/ninja-{TARGET}/src/ui/keys/extra").exists()
 
 
 def test_from_a_mirror_of_the_url_that_the_commit_names(project: Project, keys: Project, work: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.core.gate import Kind
 from bot.errors import UserError
 from bot.model import (
     Direction,
@@ -28,6 +29,7 @@ from bot.model import (
     Reproduction,
     Run,
     Signature,
+    Verdict,
 )
 from bot.report import deliver, people, render, safe, table, words
 from tests.testing import reports
@@ -217,6 +219,18 @@ def test_an_installed_baseline_is_short_in_the_table_and_named_once() -> None:
     assert table.label(twins, "one") == "qemu-7.2 (/a)"
 
 
+def test_another_failure_on_the_way_is_told_beside() -> None:
+    base = reports.first_bad()
+    odd = reports.run(reports.GOOD, signature=Signature("assert", "e1000"))
+    steps = (*base.steps, replace(base.steps[2], verdict=Verdict.SKIP, runs=(odd,)))
+    other = replace(reports.CASE, profile="virtio")
+    broken = reports.run(reports.BAD, other, Outcome.CRASH_DST, Signature("assert", "virtio-net"))
+    text = body(mail(replace(base, steps=steps, table=(*base.table, broken))))
+    assert "  9b52fa6e39a1 fails otherwise: FAIL_DST assert e1000\n" in text
+    assert "\n  profile virtio:\n  v2.12.0 -> new   pseries-2.12" in text
+    assert "other\n                   (CRASH_DST assert virtio-net)\n" in text
+
+
 def test_a_command_of_the_user_is_reported_as_one() -> None:
     case = replace(
         reports.CASE, target="any", machine="any", profile="command", direction=Direction.SAME, baseline=None
@@ -251,10 +265,35 @@ def test_people_are_few_and_never_the_whole_cc_list() -> None:
     reviewers = "".join(f"Reviewed-by: Rev {i} <rev{i}@example.org>\n" for i in range(12))
     trailers = f"Cc: Someone <someone@example.org>\n{reviewers}Acked-by: Author Name <author@example.org>\n"
     report = replace(reports.first_bad(), culprit=replace(reports.CULPRIT, body=f"subject\n\n{trailers}"))
-    who = people.recipients(report, render.kind_of(report) or pytest.fail("a mail is due"), SETTINGS)
+    who = people.recipients(report, Kind.REPORT, SETTINGS)
     assert [a.addr_spec for a in who.to] == ["author@example.org"]
     specs = [a.addr_spec for a in who.cc]
     assert specs == [f"rev{i}@example.org" for i in range(8)] + ["qemu-devel@nongnu.org", "qemu-ppc@nongnu.org"]
+
+
+def test_the_link_is_to_an_archive_that_will_have_the_mail() -> None:
+    own = "r0017.1.report.5950f51e@migbot.example.org"
+    assert f"\nLink: https://lore.kernel.org/qemu-devel/{own}/\n" in body(mail(reports.first_bad()))
+    elsewhere = replace(SETTINGS, lists=("list@example.org",))
+    assert "Link:" not in body(mail(reports.first_bad(), set_up=elsewhere))
+    own_archive = replace(elsewhere, archive="https://lists.example.org/")
+    assert f"\nLink: https://lists.example.org/{own}/\n" in body(mail(reports.first_bad(), set_up=own_archive))
+
+
+def test_wide_ranges_are_broken_between_families() -> None:
+    lines = table.columns(
+        [("a -> b", ["pc-i440fx-1.4 ... 3.1 (19 types)", "pc-q35-2.4 ... 3.1 (11 types)"], "FAIL", "")], "", 60
+    )
+    assert lines == [
+        "a -> b  pc-i440fx-1.4 ... 3.1 (19 types),               FAIL",
+        "        pc-q35-2.4 ... 3.1 (11 types)",
+    ]
+    assert table.columns([("a", ["x " * 40], "ok", "")], "", 40)[0].endswith("  ok")
+
+
+def test_an_end_given_by_its_id_is_called_an_end() -> None:
+    text = body(mail(replace(reports.first_bad(), good_name=reports.GOOD.sha)))
+    assert "\n  good end  b0ca999a43a2    0 bad of 10\n" in text
 
 
 def test_an_author_without_a_mail_address_is_left_out() -> None:
@@ -319,7 +358,7 @@ def test_headers_come_back_as_they_were_put_in(subject: str, name: str, stderr: 
     allowed = [h for h in HEADERS if h not in ("In-Reply-To", "References")]
     assert [h for h in back.keys() if h not in ("In-Reply-To", "References")] == allowed  # noqa: SIM118 - with doubles
     assert str(back["Subject"]) == render.subject(report)
-    who = people.recipients(report, render.kind_of(report) or pytest.fail("a mail is due"), SETTINGS)
+    who = people.recipients(report, Kind.REPORT, SETTINGS)
     assert [(a.display_name, a.addr_spec) for a in back["To"].addresses] == [
         (a.display_name, a.addr_spec) for a in who.to
     ]
@@ -331,6 +370,21 @@ def test_headers_come_back_as_they_were_put_in(subject: str, name: str, stderr: 
     assert [line for line in text.splitlines() if line.startswith("Fixes: ")] == [
         line for line in text.splitlines() if line.startswith("Fixes: ab74e5431129 (")
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "raw"),
+    [
+        ("J. R. Name", b'To: "J. R. Name" <author@example.org>\r\n'),
+        ("Jürgen P. Name", b"To: =?utf-8?b?SsO8cmdlbiBQLiBOYW1l?= <author@example.org>\r\n"),
+        ("a@b, c <x@y>", b"To: ab c xy <author@example.org>\r\n"),
+        ("", b"To: author@example.org\r\n"),
+    ],
+)
+def test_names_as_written(name: str, raw: bytes) -> None:
+    message = mail(replace(reports.first_bad(), culprit=replace(reports.CULPRIT, author=name)))
+    assert raw in message.as_bytes()
+    assert len(parsed(message)["To"].addresses) == 1
 
 
 def test_template_syntax_is_only_text() -> None:
@@ -362,7 +416,7 @@ def test_long_and_foreign_lines_survive() -> None:
 def test_deliver_writes_whole_files(tmp_path: Path) -> None:
     message = mail(reports.first_bad())
     path = deliver.deliver(message, tmp_path / "out" / "r0017.eml")
-    assert path.read_bytes() == message.as_bytes()
+    assert path.read_bytes() == message.as_bytes() == deliver.as_text(message).encode()
     assert [p.name for p in path.parent.iterdir()] == ["r0017.eml"]
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write there"):

@@ -17,6 +17,7 @@ import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from bot.host.git import Repository
@@ -58,8 +59,12 @@ class History:
 
     def holds(self, sha: Sha) -> frozenset[str]:
         """The names of all commits in a commit's history, read from its tree."""
-        out = git(self.repository.path, "ls-tree", "--name-only", f"{sha}:n")
-        return frozenset(out.split())
+        return _tree(self.repository.path, sha)
+
+
+@cache
+def _tree(path: Path, sha: Sha) -> frozenset[str]:
+    return frozenset(git(path, "ls-tree", "--name-only", f"{sha}:n").split())
 
 
 def parents_of(drawing: str) -> dict[str, tuple[str, ...]]:

@@ -1,0 +1,180 @@
+"""What a terminal, a CI system and a program are told: summary, matrix, JUnit, JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.errors import UserError
+from bot.model import (
+    BadAtGoodEnd,
+    Finding,
+    Flaky,
+    Inconclusive,
+    Log,
+    NotReproduced,
+    Observation,
+    Outcome,
+    Report,
+    Run,
+    Signature,
+)
+from bot.report import data, junit, render, text
+from tests.report.test_mail import HOSTILE, golden
+from tests.testing import reports
+
+BARE = ("Give an older good end", "--resume")
+ENDINGS: list[tuple[Finding, str, str]] = [
+    (
+        NotReproduced(reports.BAD.sha, (Outcome.PASS, Outcome.PASS)),
+        "the bad end, master, is not bad: 2 x PASS",
+        "fails",
+    ),
+    (NotReproduced(reports.BAD.sha, ()), "the bad end, master, is not bad: never run", "fails"),
+    (BadAtGoodEnd(reports.GOOD.sha, Outcome.FAIL_DST), "the good end, v4.2.0, is not good: FAIL_DST", BARE[0]),
+    (
+        BadAtGoodEnd(reports.GOOD.sha, Outcome.HANG, merge_base=True),
+        "the merge base of v4.2.0 and master, b0ca999a43a2, is not good: HANG",
+        BARE[0],
+    ),
+    (
+        Flaky(reports.CULPRIT.sha, 3, 40),
+        'flaky: ab74e5431129 ("ppc/spapr: use memdev for RAM") failed 3 of 40 times; nobody is blamed',
+        "no commit can be named",
+    ),
+    (Inconclusive("KVM went away"), "inconclusive: KVM went away", BARE[1]),
+]
+
+
+@pytest.mark.parametrize(("finding", "first", "advice"), ENDINGS)
+def test_a_search_that_names_no_commit_says_so_and_what_to_do(finding: Finding, first: str, advice: str) -> None:
+    said = render.summary(reports.ended(finding)).splitlines()
+    assert said[0] == first
+    assert any(advice in line for line in said[1:])
+    assert not any("Fixes:" in line for line in said)
+
+
+def test_summaries_of_what_is_mailed() -> None:
+    for make in (reports.first_bad, reports.suspects, reports.merge_conflict):
+        golden(f"{make.__name__}.txt", render.summary(make()))
+
+
+def test_summary_without_any_run() -> None:
+    report = replace(reports.ended(Inconclusive("stopped")), steps=(), table=(), symptom="")
+    assert render.summary(report).startswith("inconclusive: stopped\n")
+
+
+# -- JSON ----------------------------------------------------------------------------------------------------------
+
+
+def findings() -> list[Report]:
+    named = [reports.first_bad(), reports.suspects(), reports.merge_conflict()]
+    return named + [reports.ended(finding) for finding, _, _ in ENDINGS]
+
+
+def test_json_gives_back_every_finding() -> None:
+    seen = set()
+    for report in findings():
+        dumped = data.dump(report)
+        assert data.load(dumped) == report
+        assert data.dump(data.load(dumped)) == dumped
+        seen.add(json.loads(dumped)["report"]["finding"]["kind"])
+    assert seen == set(data.KINDS)
+    assert {cls.__name__ for cls in get_args(Finding)} == set(data.KINDS.values())
+
+
+def test_json_is_stable() -> None:
+    report = reports.first_bad()
+    golden("first_bad.json", data.dump(replace(report, table=report.table[:1], steps=report.steps[5:6])))
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("", "not the JSON of a report"),
+        ("[]", "not the JSON of a report"),
+        ("{}", "not the JSON of a report"),
+        ('{"schema": 1, "report": 3}', "not the JSON of a report: an object was expected"),
+        ('{"schema": 2, "report": {}}', "schema 2; this program reads schema 1"),
+        ('{"schema": 1, "report": {"finding": {"kind": "guess"}}}', "finding.kind: not one of first-bad, "),
+        ('{"schema": 1, "report": {"finding": {"kind": "flaky"}}}', r"report\.commit: Field required"),
+    ],
+)
+def test_json_of_something_else_is_refused(damage: str, said: str) -> None:
+    with pytest.raises(UserError, match=said) as caught:
+        data.load(damage, "r0017.json")
+    assert str(caught.value).startswith("r0017.json: ")
+
+
+# -- JUnit ---------------------------------------------------------------------------------------------------------
+
+
+def run(outcome: Outcome, machine: str = "pc-q35-7.2", message: str = "", log: str = "") -> Run:
+    case = replace(reports.CASE, target="x86_64-softmmu", machine=machine)
+    signature = None if outcome is Outcome.PASS else Signature("ramblock", "pc.ram")
+    return Run(reports.BAD.sha, case, Observation(outcome, signature, message, 0.25, logs=(Log("output", log),)))
+
+
+def test_junit_tells_failures_from_trouble() -> None:
+    root = ET.fromstring(junit.junit([run(outcome) for outcome in Outcome]))  # noqa: S314 - we wrote it
+    suite = root.find("testsuite")
+    assert suite is not None
+    tags = [(case[0].tag if len(case) else "pass") for case in suite]
+    expected = {
+        Outcome.PASS: "pass",
+        Outcome.INFRA: "error",
+        Outcome.UNTESTABLE: "skipped",
+        Outcome.NOT_BUILT: "skipped",
+    }
+    assert tags == [expected.get(outcome, "failure") for outcome in Outcome]
+    count = {name: int(suite.attrib[name]) for name in ("tests", "failures", "errors", "skipped")}
+    assert count == {"tests": len(Outcome), "failures": tags.count("failure"), "errors": 1, "skipped": 2}
+
+
+@settings(max_examples=100, deadline=None)
+@given(HOSTILE, HOSTILE, st.text())
+def test_junit_is_always_xml(machine: str, message: str, log: str) -> None:
+    root = ET.fromstring(junit.junit([run(Outcome.FAIL_DST, machine, message, log)]))  # noqa: S314 - we wrote it
+    assert [element.tag for element in root.iter()] == ["testsuites", "testsuite", "testcase", "failure"]
+
+
+# -- matrix --------------------------------------------------------------------------------------------------------
+
+
+def test_matrix_tells_what_is_not_a_pass_first() -> None:
+    types = [f"pc-q35-{v}" for v in ("2.9", "2.10", "2.11", "2.12", "3.0")]
+    runs = [run(Outcome.PASS, machine) for machine in types[3:]]
+    runs += [run(Outcome.FAIL_DST, machine, "Unknown ramblock") for machine in types[:3]]
+    runs += [run(Outcome.UNTESTABLE, "isapc", "no such machine type"), run(Outcome.INFRA, "microvm", "disk full")]
+    said = text.matrix(runs, {"2.12": "qemu-2.12 (/opt/qemu)"}).splitlines()
+    assert said == [
+        "FAIL_DST ramblock pc.ram  qemu-2.12 -> new: pc-q35-2.9 ... 2.11 (3 types)",
+        "    Unknown ramblock",
+        "INFRA ramblock pc.ram  qemu-2.12 -> new: microvm",
+        "    disk full",
+        "UNTESTABLE ramblock pc.ram  qemu-2.12 -> new: isapc",
+        "    no such machine type",
+        "7 cases: 2 PASS, 3 FAIL_DST, 1 UNTESTABLE, 1 INFRA (1.8 s of smokes)",
+    ]
+
+
+def test_matrix_of_nothing() -> None:
+    assert text.matrix([], {}) == "nothing was run\n"
+
+
+def test_matrix_shows_no_escape_sequences() -> None:
+    assert "\x1b" not in text.matrix([run(Outcome.FAIL_DST, message="\x1b[2Jboo")], {})
+
+
+def test_golden_files_are_all_used() -> None:
+    names = {path.name for path in (Path(__file__).parent / "golden").iterdir()}
+    assert names == {f"{n}.{e}" for n in ("first_bad", "suspects", "merge_conflict") for e in ("eml", "txt")} | {
+        "first_bad.json"
+    }

@@ -1,0 +1,58 @@
+"""One smoke of real QEMUs, with a short deadline and a scratch directory that must be empty afterwards."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bot.model import Binary, Case, Direction, Observation, Profile, SmokeSettings
+from bot.smoke.control import Controls
+from bot.smoke.smoke import smoke
+from tests.testing.qemu import installed, nothing_left
+
+BARE = Profile("bare", ("-nodefaults",))
+MACHINE = "pc-i440fx-7.2"
+
+Smoke = Callable[..., Observation]
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Iterator[Path]:
+    """A directory that smokes leave empty, without a process."""
+    path = tmp_path / "scratch"
+    with nothing_left(path):
+        yield path
+
+
+@pytest.fixture
+def run(scratch: Path) -> Smoke:
+    """`smoke` with everything defaulted to one bare case of the installed x86_64 QEMU."""
+
+    def call(
+        profile: Profile = BARE,
+        *,
+        machine: str = MACHINE,
+        source: Binary | None = None,
+        destination: Binary | None = None,
+        direction: Direction = Direction.SAME,
+        arch: str = "x86_64",
+        settings: SmokeSettings | None = None,
+        controls: Controls | None = None,
+        stop: threading.Event | None = None,
+    ) -> Observation:
+        case = Case(f"{arch}-softmmu", machine, profile.name, direction, None if direction == "same" else "other")
+        return smoke(
+            case,
+            profile,
+            source or installed(arch),
+            destination or installed(arch),
+            settings or SmokeSettings(),
+            controls=controls,
+            scratch=scratch,
+            stop=stop,
+        )
+
+    return call

@@ -1,0 +1,226 @@
+"""Whatever happens to a QEMU, or to us: an outcome with a name, in time, and nothing left behind."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bot.errors import InfraError, Stopped
+from bot.model import Binary, Case, Direction, Outcome, Profile, Signature, SmokeSettings
+from bot.smoke.control import Controls
+from bot.smoke.inspect import identify
+from bot.smoke.smoke import smoke
+from tests.smoke.conftest import BARE, Smoke
+from tests.testing.qemu import ROOT, children, faulty, installed, nothing_left, second, until
+
+LONG = Profile("long", ("-nodefaults",), run=1.5)
+QUICK = SmokeSettings(deadline=2.0)
+
+
+def hit(sig: signal.Signals, side: str) -> threading.Thread:
+    """Send a signal to one side as soon as both QEMUs of a smoke run."""
+
+    def work() -> None:
+        until(lambda: len(children("accel=tcg")) == 2 and all(p.num_threads() > 2 for p in children("accel=tcg")))
+        time.sleep(0.3)
+        for process in children("accel=tcg"):
+            if ("-incoming" in process.cmdline()) == (side == "destination"):
+                process.send_signal(sig)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize("side", ["source", "destination"])
+@pytest.mark.parametrize(
+    ("sig", "outcome"),
+    [
+        (signal.SIGSTOP, {"source": Outcome.HANG, "destination": Outcome.HANG}),
+        (signal.SIGKILL, {"source": Outcome.INFRA, "destination": Outcome.INFRA}),
+        (signal.SIGTERM, {"source": Outcome.INFRA, "destination": Outcome.INFRA}),
+        (signal.SIGSEGV, {"source": Outcome.CRASH_SRC, "destination": Outcome.CRASH_DST}),
+        (signal.SIGABRT, {"source": Outcome.CRASH_SRC, "destination": Outcome.CRASH_DST}),
+    ],
+)
+def test_signals(run: Smoke, sig: signal.Signals, outcome: dict[str, Outcome], side: str) -> None:
+    controls = Controls()
+    controls.inventory(installed())
+    thread = hit(sig, side)
+    seen = run(LONG, settings=QUICK, controls=controls)
+    thread.join()
+    assert seen.outcome is outcome[side], seen.message
+    assert seen.seconds < 1.5 + 2.0 + 3.0
+    if sig in (signal.SIGSEGV, signal.SIGABRT):
+        assert seen.signature == Signature("crash", signal=sig.name)
+        assert seen.exits[side == "destination"] == -sig
+    elif sig == signal.SIGSTOP:
+        assert seen.signature is not None and seen.signature.klass == "hang"
+    else:
+        assert seen.signature is None and f"{side} was killed from outside" in seen.message
+
+
+def test_a_stop_ends_a_smoke_at_once(run: Smoke) -> None:
+    stop = threading.Event()
+
+    def later() -> None:
+        until(lambda: len(children("accel=tcg")) == 2)
+        stop.set()
+
+    thread = threading.Thread(target=later)
+    thread.start()
+    began = time.monotonic()
+    with pytest.raises(Stopped):
+        run(Profile("long", ("-nodefaults",), run=60.0), stop=stop)
+    thread.join()
+    assert time.monotonic() - began < 20
+
+
+def test_no_qemu_outlives_a_killed_bot(tmp_path: Path) -> None:
+    """kill -9 of ourselves: the kernel takes the children along."""
+    code = (
+        "from pathlib import Path\nfrom bot.model import *\nfrom bot.smoke.smoke import smoke\n"
+        "from bot.smoke.inspect import identify\nb = identify('/usr/bin/qemu-system-x86_64')\n"
+        "smoke(Case('x86_64-softmmu', 'pc-i440fx-7.2', 'p'), Profile('p', ('-nodefaults',), run=100.0), b, b,\n"
+        f"      SmokeSettings(), scratch=Path({str(tmp_path)!r}))\n"
+    )
+    bot = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
+    try:
+        until(lambda: len(children("accel=tcg")) == 2, 30)
+        started = children("accel=tcg")
+    finally:
+        bot.kill()
+        bot.wait()
+    until(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in started), 10)
+
+
+def test_a_flood_on_stderr_is_cut_and_survived(run: Smoke, tmp_path: Path) -> None:
+    """1 GB of it, before the QEMU even starts."""
+    flood = faulty(tmp_path, "yes 'qemu: error, error, all is error' | head -c 1073741824 >&2", when="*-incoming*")
+    before = psutil.Process().memory_info().rss
+    seen = run(source=installed(), destination=flood, direction=Direction.FORWARD, settings=SmokeSettings(deadline=50))
+    assert psutil.Process().memory_info().rss - before < 100 * 2**20
+    text = next(entry.text for entry in seen.logs if entry.name == "destination.stderr")
+    assert len(text) < 300 * 1024 and "bytes dropped" in text
+    assert seen.outcome is Outcome.FAIL_DST and seen.signature is not None
+    assert seen.signature.detail == "error, error, all is error"
+
+
+def test_an_endless_flood_hangs_only_until_the_deadline(run: Smoke, tmp_path: Path) -> None:
+    flood = faulty(tmp_path, "exec yes >&2", when="*-incoming*")
+    seen = run(source=installed(), destination=flood, direction=Direction.FORWARD, settings=QUICK)
+    assert seen.outcome is Outcome.HANG and seen.seconds < 8
+    assert seen.signature is not None and seen.signature.klass == "start"
+
+
+STARTS = [
+    # fault of the failing side, direction, which side has it, outcome, detail of the signature
+    ("echo 'qemu: no compat for you' >&2; exit 1", "forward", "destination", Outcome.FAIL_START, "no compat for you"),
+    ("echo 'qemu: no compat for you' >&2; exit 1", "backward", "source", Outcome.FAIL_START, "no compat for you"),
+    ("kill -ABRT $$", "forward", "destination", Outcome.FAIL_START, None),
+    ("exit 3", "forward", "destination", Outcome.FAIL_START, "exit 3"),
+    ("exit 3", "forward", "source", Outcome.UNTESTABLE, "exit 3"),  # the baseline does not start: nobody's fault here
+    ("exit 3", "backward", "destination", Outcome.UNTESTABLE, "exit 3"),
+    ("exit 3", "same", "both", Outcome.UNTESTABLE, "exit 3"),  # never started, as far as anybody knows
+    ("echo \"qemu: -device x: 'x' is not a valid device model name\" >&2; exit 1", "forward", "destination",
+     Outcome.UNTESTABLE, "-device x: 'x' is not a valid device model name"),
+    ("echo 'qemu: unsupported machine type' >&2; exit 1", "forward", "destination", Outcome.UNTESTABLE, None),
+    ("echo 'qemu: cannot set up guest memory: Cannot allocate memory' >&2; exit 1", "forward", "destination",
+     Outcome.INFRA, None),
+    ("exec sleep 1000", "forward", "destination", Outcome.HANG, None),
+    ("exec sleep 1000", "forward", "source", Outcome.UNTESTABLE, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("fault", "direction", "side", "outcome", "detail"), STARTS)
+def test_starts_that_fail(
+    run: Smoke, tmp_path: Path, fault: str, direction: str, side: str, outcome: Outcome, detail: str | None
+) -> None:
+    bad = faulty(tmp_path / "bad", fault)
+    pair: dict[str, Binary] = {"source": installed(), "destination": installed()}
+    pair |= {name: bad for name in pair if side in (name, "both")}
+    seen = run(**pair, direction=Direction(direction), settings=QUICK)
+    assert seen.outcome is outcome, seen.message
+    if outcome is not Outcome.INFRA:
+        assert seen.signature is not None and seen.signature.klass == "start"
+        assert detail is None or seen.signature.detail == detail
+
+
+def test_a_device_that_the_commit_lacks(run: Smoke) -> None:
+    profile = Profile("p", ("-nodefaults", "-device", "no-such-device"))
+    seen = run(profile, source=installed(), destination=second(), direction=Direction.FORWARD)
+    assert seen.outcome is Outcome.UNTESTABLE and "is not a valid device model name" in seen.message
+
+
+def test_a_binary_that_cannot_start_with_incoming_only(run: Smoke, tmp_path: Path) -> None:
+    """The control run starts, so it is the failing side's own doing, also for `same`."""
+    bad = faulty(tmp_path, "echo 'qemu: incoming is broken' >&2; exit 1", when="*-incoming*")
+    seen = run(source=bad, destination=bad)
+    assert seen.outcome is Outcome.FAIL_START and seen.message == "qemu: incoming is broken"
+
+
+def test_control_runs_and_inventories_are_made_once(run: Smoke, tmp_path: Path) -> None:
+    count = tmp_path / "count"
+    noisy = faulty(tmp_path / "q", f"echo x >>{count}; echo 'board: odd' >&2")
+    controls = Controls()
+    for _ in range(3):
+        assert run(source=noisy, destination=noisy, controls=controls).outcome is Outcome.PASS
+    # three smokes of two sides, and one control run for both: they have the same arguments
+    assert count.read_text().count("x") == 3 * 2 + 1
+
+
+def test_threads_do_not_meet(run: Smoke) -> None:
+    controls = Controls()
+    with ThreadPoolExecutor(4) as pool:
+        seen = list(pool.map(lambda _: run(controls=controls), range(12)))
+    assert [o.outcome for o in seen] == [Outcome.PASS] * 12
+
+
+def test_a_scratch_path_longer_than_a_socket_may_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    short = tmp_path / "t"
+    short.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(short))
+    scratch = tmp_path / ("long-" * 30) / "x,y"
+    with nothing_left(scratch, short):
+        seen = smoke(
+            Case("x86_64-softmmu", "pc-i440fx-7.2", "bare"), BARE, installed(), installed(), SmokeSettings(),
+            scratch=scratch,
+        )  # fmt: skip
+    assert seen.outcome is Outcome.PASS, seen.message
+
+
+def test_a_scratch_directory_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InfraError, match="no scratch directory can be made here"):
+        smoke(
+            Case("x86_64-softmmu", "pc-i440fx-7.2", "bare"), BARE, installed(), installed(), SmokeSettings(),
+            scratch=tmp_path / "file" / "dir",
+        )  # fmt: skip
+
+
+def _descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_no_descriptor_and_no_thread_is_leaked(run: Smoke) -> None:
+    controls = Controls()
+    run(controls=controls)
+    before = _descriptors(), threading.active_count()
+    for _ in range(5):
+        run(controls=controls)
+        run(Profile("p", ("-nodefaults",), ("-device", "virtio-rng-pci")), controls=controls)
+    assert (_descriptors(), threading.active_count()) == before
+
+
+def test_identify_is_by_content(tmp_path: Path) -> None:
+    one, two = faulty(tmp_path / "1", "true"), faulty(tmp_path / "2", "false")
+    assert one.sha256 != two.sha256 and identify(one.path).sha256 == one.sha256
