@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import ClassVar
 
 Sha = str
 """A full 40-hex commit id."""
@@ -314,6 +315,8 @@ class Commit:
 @dataclass(frozen=True, slots=True)
 class Test:
     """Job: build the commit and run the cases, each `times` over, interleaved."""
+
+    __test__: ClassVar[bool] = False  # pytest collects classes of this name otherwise
 
     commit: Sha
     cases: tuple[Case, ...]

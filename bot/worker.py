@@ -137,10 +137,16 @@ def _read(path: Path) -> bytes:
         raise UserError(f"{path}: {error.strerror}") from error
 
 
-def inventories(rig: Rig, commit: Sha, target: str) -> tuple[Build, Inventory | None]:
-    """What a commit's binary says of itself; None if it does not build."""
+def inventories(rig: Rig, commit: Sha, target: str) -> tuple[Build, Inventory | None, str]:
+    """A commit's build, and what its binary says of itself; None if it does not build or answer, and why in words."""
     build = rig.build(commit, target)
-    return build, None if build.binary is None else inspect(build.binary, stop=rig.stop)
+    where = f"{commit[:12]} for {target}"
+    if build.binary is None:
+        return build, None, f"{where} does not build: {build.error}"
+    try:
+        return build, inspect(build.binary, stop=rig.stop), ""
+    except UserError as error:
+        return build, None, f"{where} builds, but does not run: {error}"
 
 
 def perform(job: Test, rig: Rig) -> Iterator[Build | Run]:

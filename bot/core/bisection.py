@@ -23,7 +23,7 @@ import numpy as np
 from bot.core.confirmation import Ask, Phase, Rules, Want, confirm, needed_passes
 from bot.core.dag import Commits, Dag
 from bot.core.probe import choose
-from bot.core.verdict import FAILURES, Count, count, judge
+from bot.core.verdict import FAILURES, Count, count, failed, judge
 from bot.model import (
     BadAtGoodEnd,
     Finding,
@@ -101,8 +101,8 @@ class Bisection:
         bad = self.question.bad
         if self.question.signature is not None or run.commit != bad:
             return self.signature
-        failed = [(r.at, s.key, s) for r in runs if r.commit == bad and r.outcome in FAILURES and (s := r.signature)]
-        return min(failed, key=lambda known: known[:2])[2] if failed else None
+        seen = [(r.at, s.key, s) for r in runs if r.commit == bad and failed(r) and (s := r.signature)]
+        return min(seen, key=lambda known: known[:2])[2] if seen else None
 
     # -- what is known -------------------------------------------------------------------------------------------
 
@@ -239,7 +239,7 @@ class Bisection:
 
     def _good_end(self) -> Finding | Want | None:
         end, seen = self.question.good, self.count(self.question.good)
-        if seen.bad:
+        if seen.bad and self._untestable(end, "good") is None:
             return Flaky(end, seen.bad, seen.n) if seen.good else BadAtGoodEnd(end, self._shown(end))
         if seen.good:
             return Want(end, self.passes - seen.good, "good end") if seen.good < self.passes else None

@@ -20,7 +20,9 @@ _PROGRAM = re.compile(r"^(?:\S*/)?(?:lt-)?(?:qemu[\w.+-]*|kvm)(?:\[\d+\])?:\s*")
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\r\x00]")
 _SOURCE_FILE = re.compile(r"(?:[\w.+-]*/)*([\w.+-]+\.(?:c|h|cc|rs)(?:\.inc)?):\d+")
 _DIRECTORY = re.compile(r"(?<![\w.])/(?:[^\s/'\":,]+/)+")
-_WARNING = re.compile(r"(?:^|[\s:(-])warning(?: \*\*)?:|^cap-\S+ lower level|^info:", re.IGNORECASE)
+_WARNING = re.compile(
+    r"(?:^|[\s:(-])warning(?: \*\*)?:|^cap-\S+ lower level|^info:|^Machine type '[^']+' is deprecated", re.IGNORECASE
+)
 _NOISE = re.compile(
     r"^(?:Bail out!|\*\*$|Aborted|Segmentation fault|\[\.\.\. \d+ bytes dropped|Make sure that your current VM setup"
     r"|terminating on signal|[0-9a-f]+ != [0-9a-f]+$|-?\d+$)"
@@ -161,7 +163,8 @@ _ERROR_ABORT = re.compile(r"^Unexpected error in \w+\(\) at ")
 def is_warning(line: str) -> bool:
     """True for a line that QEMU itself calls a warning or information: it is kept, never judged.
 
-    Without a mark, `cap-X lower level` of pseries is one too (a plain fprintf in 2.12, warn_report later).
+    Two have no mark in older releases: `cap-X lower level` of pseries (a plain fprintf in 2.12, warn_report later) and
+    `Machine type 'X' is deprecated` (until 5.2).
     """
     return bool(_WARNING.search(strip(line)))
 

@@ -22,6 +22,17 @@ FAILURES = frozenset(
 """Outcomes in which the case ran and QEMU did wrong."""
 
 
+def failed(run: Run) -> bool:
+    """Whether a run shows a failure that a search can be about.
+
+    Among them a start that failed where the smoke, which knows no history, could only say UNTESTABLE: if the good end
+    does start, it is one.
+    """
+    if run.outcome is Outcome.UNTESTABLE:
+        return run.signature is not None and run.signature.klass == "start"
+    return run.outcome in FAILURES
+
+
 def judge(run: Run, signature: Signature | None) -> Verdict | None:
     """What one run says about its commit; None if it says nothing (the machine failed us).
 

@@ -90,10 +90,12 @@ def bisect(config: Config, work: Path, request: Request, progress: Progress, sto
         target = target_of(config, request.target)
         if not request.machines:
             raise UserError("--machine TYPE is missing: the machine type that fails, e.g. --machine pc-q35-9.2")
-        build, inventory = inventories(desk.rig, bad, target)
+        build, inventory, why = inventories(desk.rig, bad, target)
         desk.keep(build)
         machines = request.machines
         scope: tuple[Case, ...] = ()
+        if inventory is None:
+            progress.say(why)
         if inventory is not None:
             machines = known_machines(request.machines, inventory, f"{bad_name} ({bad[:12]})")
             scope = _scope(desk, inventory, target, request.profile, direction, baseline)

@@ -42,10 +42,10 @@ def test(config: Config, work: Path, request: Request, progress: Progress, stop:
         used = [baseline] if baseline else []
         desk = bench(config, work, repository, progress, stop, baselines=used, profiles=[request.profile])
         target = target_of(config, request.target)
-        build, inventory = inventories(desk.rig, sha, target)
+        build, inventory, why = inventories(desk.rig, sha, target)
         desk.keep(build)
         if inventory is None:
-            print(f"{request.revision} ({sha[:12]}) does not build for {target}: {build.error}")
+            print(why)
             return CANNOT_TEST
         if request.machines:
             where = f"{request.revision} ({sha[:12]})"

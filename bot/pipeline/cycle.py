@@ -134,10 +134,10 @@ def _sweep(desk: Bench, tip: Tip) -> tuple[list[Run], bool]:
     commit: dict[str, Inventory] = {}
     trouble = False
     for target in desk.config.targets:
-        build, inventory = inventories(desk.rig, tip.sha, target)
+        build, inventory, why = inventories(desk.rig, tip.sha, target)
         desk.keep(build)
         if inventory is None:
-            desk.progress.say(f"{tip.branch}: {tip.sha[:12]} does not build for {target}: {build.error}")
+            desk.progress.say(f"{tip.branch}: {why}")
             trouble = True
         else:
             commit[target] = inventory
@@ -173,10 +173,10 @@ def _baselines(desk: Bench, targets: Iterable[str]) -> dict[str, dict[str, Inven
                     desk.progress.say(f"baseline {baseline.name}: no {path}, so {target} is not run against it")
                     continue
             if baseline.ref is not None:
-                build, inventory = inventories(desk.rig, desk.rig.refs[baseline.name], target)
+                build, inventory, why = inventories(desk.rig, desk.rig.refs[baseline.name], target)
                 desk.keep(build)
                 if inventory is None:
-                    desk.progress.say(f"baseline {baseline.name} does not build for {target}: {build.error}")
+                    desk.progress.say(f"baseline {baseline.name}: {why}")
                     continue
             else:
                 inventory = inspect(installed(baseline, target), stop=desk.stop)

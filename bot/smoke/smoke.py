@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 from bot.core import matrix
+from bot.errors import UserError
 from bot.model import Binary, Case, Direction, Inventory, Observation, Outcome, Profile, Signature, SmokeSettings
 from bot.smoke.control import Controls
 from bot.smoke.migration import migrate
@@ -50,7 +51,12 @@ def _missing(
         (source, case.direction is not Direction.FORWARD),
         (destination, case.direction is not Direction.BACKWARD),
     ):
-        inventory = controls.inventory(binary, stop)
+        try:
+            inventory = controls.inventory(binary, stop)
+        except UserError:
+            if not is_commit:
+                raise
+            return None  # a commit whose QEMU does not even answer: how it fails is for the run to see
         if any(m.name == case.machine for m in inventory.machines):
             continue
         lost = case.direction is not Direction.SAME and is_commit and matrix.gone_early(case.machine, inventory)

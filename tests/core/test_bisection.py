@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from bot import model
 from bot.core.bisection import Bisection
-from bot.core.confirmation import Phase, Rules
+from bot.core.confirmation import Phase, Rules, confirm
 from bot.core.dag import Dag
+from bot.core.verdict import Count
 from bot.model import FirstBad, Flaky, Inconclusive, MergeConflict, Question, Run, Signature, Suspects, Verdict
 from tests.core.test_dag import dags
 from tests.testing.world import CASE, SIGNATURE, run
@@ -315,3 +316,11 @@ def test_a_range_of_another_question_is_refused(dag: Dag, question: Question, me
 def test_rules_that_cannot_hold_are_refused() -> None:
     with pytest.raises(ValueError, match="min_bad <= min_runs <= max_runs"):
         Rules(min_runs=20, max_runs=10)
+
+
+@pytest.mark.parametrize(("bad", "blamed"), [(2, False), (3, True)])
+def test_fewer_than_three_failures_blame_nobody_however_lax_the_odds(bad: int, blamed: bool) -> None:
+    lax = Rules(doubt=0.4)
+    counts = {"c1": Count(good=10), "c2": Count(good=10 - bad, bad=bad), "c0": Count(good=10)}
+    said = confirm(Question("c0", "c2", CASE), "c2", ("c1",), counts, {}, lax)
+    assert isinstance(said, FirstBad) is blamed

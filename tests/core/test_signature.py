@@ -178,6 +178,7 @@ def test_without_text() -> None:
         "2026-01-01T00:00:00.0Z qemu-system-ppc64: warning: TCG doesn't support requested feature, cap-cfpc=workaround",
         "qemu-system-x86_64: -M pc-1.0: warning: Machine type 'pc-1.0' is deprecated",
         "(process:12): GLib-WARNING **: 12:00:00.000: oh",
+        "qemu-system-x86_64: Machine type 'pc-1.0' is deprecated: use a newer machine type instead",
         "cap-htm lower level (0) in incoming stream than on destination (1)",
     ],
 )

@@ -1,7 +1,7 @@
-"""A history that builds in a second and whose builds are real QEMU: the installed binary behind a compiled wrapper.
+"""A history that builds in a second, into real QEMU: the installed binary behind a compiled wrapper.
 
-Each commit's wrapper puts arguments of its own after the caller's and executes Debian's QEMU. So a commit can be made to
-refuse the stream of another, to abort at start, to hang or to be broken in any way that QEMU has, without an hour of
+Each commit's wrapper puts arguments of its own after the caller's and executes Debian's QEMU. So a commit can be made
+to refuse the stream of another, to abort at start, to hang or to be broken in any way that QEMU has, without an hour of
 compiling; git, builder, smoke, search, store and report all run as they do on QEMU's own history.
 """
 
@@ -33,7 +33,9 @@ int main(int argc, char **argv)
     for (int i = 0; !quiet && added[i]; i++)
         full[n++] = (char *)added[i];
     full[n] = NULL;
-    if (added[0] && !strcmp(added[0], "HANG"))
+    if (!quiet && added[0] && !strcmp(added[0], "ABORT"))
+        abort();
+    if (!quiet && added[0] && !strcmp(added[0], "HANG"))
         for (;;)
             pause();
     execv(full[0], full);
@@ -45,7 +47,7 @@ int main(int argc, char **argv)
 GOOD: tuple[str, ...] = ()
 SMALLER = ("-m", "64M")
 """RAM of another size than the other side's: `Size mismatch: pc.ram`."""
-ABORTS = ("-device", "no-such-device")
+ABORTS = ("ABORT",)
 HANGS = ("HANG",)
 
 
