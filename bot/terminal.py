@@ -76,9 +76,9 @@ class Live:
 
 
 def share(done: int, total: int, seconds: float) -> str:
-    """` (12 of 1440, about 2 min left)`; empty when nothing is known."""
+    """` (12 of 1440, about 2 min left)`, ` (12 so far)` where the total is not known, empty when nothing is."""
     if total <= 0:
-        return ""
+        return f" ({done} so far)" if done else ""
     text = f"{done} of {total}"
     if 0 < done < total and seconds >= 5:
         text += f", about {duration(seconds / done * (total - done))} left"

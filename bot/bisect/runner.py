@@ -155,11 +155,13 @@ def _figures(state: Bisection, steps: tuple[Asked, ...], known: int) -> Counts:
 
 
 def _announce(state: Bisection, job: Test, why: str, done: int, progress: Progress) -> None:
-    sha = job.commit[:12]
-    if state.phase is Phase.CONFIRMATION:
-        progress.work(f"{why} {sha}, run {state.count(job.commit).n + 1}")
-    else:
-        progress.work(f"step {done + 1} of about {done + state.remaining}: testing {sha} ({why})")
+    if state.phase is not Phase.CONFIRMATION:
+        progress.work(f"step {done + 1} of about {done + state.remaining}: testing {job.commit[:12]} ({why})")
+        return
+    culprit, each = state.suspects[0], state.rules.min_runs
+    shas = {culprit, *state.dag.parents[culprit], state.question.good, state.question.bad}
+    ran = sum(min(state.count(sha).n, each) for sha in shas)
+    progress.work(f"confirming {culprit[:12]}", ran, len(shas) * each)
 
 
 def _tell(before: Bisection, state: Bisection, sha: Sha, done: int, pace: float, progress: Progress) -> None:

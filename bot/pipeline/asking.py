@@ -132,3 +132,14 @@ def cases_of(
     """One case for each machine type."""
     other = baseline.name if baseline else None
     return tuple(Case(target, machine, profile.name, direction, other) for machine in machines)
+
+
+def not_run(
+    config: Config, accel: str, profiles: set[str], targets: set[str], directions: set[Direction]
+) -> tuple[str, ...]:
+    """What readers may take for granted and was not run, as phrases."""
+    phrases = ["KVM" if accel.startswith("tcg") else "TCG"]
+    phrases += [f"profile {name}" for name in config.profiles if name not in profiles]
+    phrases += [f"direction {direction}" for direction in Direction if direction not in directions | {Direction.SAME}]
+    phrases += [f"target {target}" for target in config.targets if target not in targets]
+    return tuple(phrases)

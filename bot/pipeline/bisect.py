@@ -34,7 +34,7 @@ from bot.model import (
     Signature,
     Suspects,
 )
-from bot.pipeline.asking import Sides, cases_of, ends, known_machines, open_clone, target_of
+from bot.pipeline.asking import Sides, cases_of, ends, known_machines, not_run, open_clone, target_of
 from bot.pipeline.bench import Bench, bench
 from bot.pipeline.investigate import Asked, Perform, investigate
 from bot.pipeline.publish import publish
@@ -151,17 +151,6 @@ def _scope(
         if binary is not None:
             others[baseline.name] = {target: inspect(binary, stop=desk.stop)}
     return matrix.cases({target: inventory}, others, tuple(profiles), tuple(directions), desk.rig.smoke.exclude)
-
-
-def not_run(
-    config: Config, accel: str, profiles: set[str], targets: set[str], directions: set[Direction]
-) -> tuple[str, ...]:
-    """What readers may take for granted and was not run, as phrases."""
-    phrases = ["KVM" if accel.startswith("tcg") else "TCG"]
-    phrases += [f"profile {name}" for name in config.profiles if name not in profiles]
-    phrases += [f"direction {direction}" for direction in Direction if direction not in directions | {Direction.SAME}]
-    phrases += [f"target {target}" for target in config.targets if target not in targets]
-    return tuple(phrases)
 
 
 def plan(desk: Bench, good: Sha, bad: Sha, good_name: str, bad_name: str, *, built: int) -> str:

@@ -32,8 +32,8 @@ from bot.model import (
     Signature,
     Test,
 )
+from bot.pipeline.asking import not_run
 from bot.pipeline.bench import Bench, bench
-from bot.pipeline.bisect import not_run
 from bot.pipeline.investigate import Asked, investigate
 from bot.pipeline.publish import publish, write_site
 from bot.progress import Progress
@@ -87,11 +87,12 @@ def _cycle(config: Config, work: Path, progress: Progress, stop: threading.Event
         trouble = trouble or failed
     builds = desk.store.builds()[before:]
     kinds = {kind: sum(b.kind == kind for b in builds) for kind in ("full", "incremental")}
-    result = f"{len(new)} new regressions" if new else "nothing new"
+    count = f"{len(new)} new regression" + ("s" if len(new) > 1 else "")
+    result = count if new else "nothing new"
     result += ", something could not be tested" if trouble else ""
     progress.say(f"cycle done: {result}; builds: {kinds['full']} full, {kinds['incremental']} incremental")
     desk.store.end_cycle(cycle, result)
-    write_site(desk.store, config.report_settings, _out(desk))
+    write_site(desk.store, config, _out(desk))
     for report in new:
         print(summary(report))
     if new:

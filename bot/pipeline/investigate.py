@@ -152,11 +152,13 @@ def _report(
         good_name=asked.good_name,
         bad_name=asked.bad_name,
         range_size=found.range_size,
-        steps=tuple(Step(commits[s.commit], s.verdict, s.runs, _compiled(bench, s.builds), s.why) for s in found.steps),
+        steps=tuple(
+            Step(commits[s.commit], s.verdict, _brief(s.runs), _compiled(bench, s.builds), s.why) for s in found.steps
+        ),
         culprit=culprit,
         commits=commits,
         symptom=symptom(bad_runs[0]) if bad_runs else "",
-        table=table,
+        table=tuple(replace(run, observation=replace(run.observation, logs=())) for run in table),
         names=_names(bench, asked, table),
         reproduction=None,
         not_run=asked.not_run,
@@ -168,6 +170,13 @@ def _report(
         fixed_by=later_fixes(repository, culprit) if culprit else None,
         profile=None if asked.command else bench.rig.profile(question.case),
         paths=repository.paths(blamed) if blamed else None,
+    )
+
+
+def _brief(runs: tuple[Run, ...]) -> tuple[Run, ...]:
+    """A commit's runs with the logs of the first one only; those of its repetitions are in the store."""
+    return tuple(
+        run if i == 0 else replace(run, observation=replace(run.observation, logs=())) for i, run in enumerate(runs)
     )
 
 

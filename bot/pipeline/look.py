@@ -70,7 +70,7 @@ def show(work: Path, regression_id: str, as_json: bool) -> int:
         outcomes = ", ".join(dict.fromkeys(str(run.outcome) for run in step.runs))
         print(f"    {step.commit.short}  {step.verdict:4}  {step.why}: {len(step.runs)} runs, {outcomes or 'none'}")
     for mail in store.mails(regression_id):
-        held = f"held: {', '.join(mail.held)}" if mail.held else "free to be sent"
+        held = f"held: {'; '.join(mail.held)}" if mail.held else "free to be sent"
         print(f"  mail {mail.message_id}, {mail.kind}, {_when(mail.created)}, {held}")
     return 0
 
@@ -95,7 +95,7 @@ def report(config: Config, work: Path, regression_id: str, eml: Path | None) -> 
         print(text.replace("\r\n", "\n"), end="")
     else:
         write(eml, text)
-        print(f"{eml}: {', '.join(mails[-1].held) or 'nothing'} holds it back")
+        print(f"{eml}: held back by {'; '.join(mails[-1].held) or 'nothing'}")
     return 0
 
 
@@ -124,6 +124,6 @@ def status(config: Config, work: Path) -> int:
 
 def site(config: Config, work: Path, out: Path) -> int:
     """Write the pages."""
-    write_site(Store(work), config.report_settings, out)
+    write_site(Store(work), config, out)
     print(out / "index.html")
     return 0

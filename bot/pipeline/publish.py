@@ -8,9 +8,11 @@ from pathlib import Path
 
 from bot.bisect import log
 from bot.bisect.runner import Search
+from bot.config import Config
 from bot.core.gate import kind_of
 from bot.data import data_dir
-from bot.model import Case, Outcome, Report, ReportSettings, Run
+from bot.model import Case, Outcome, Report, Run
+from bot.pipeline.asking import not_run
 from bot.pipeline.bench import Bench
 from bot.report import data, render
 from bot.report.deliver import as_text
@@ -28,15 +30,15 @@ def publish(desk: Bench, report: Report, found: Search, out: Path) -> tuple[Path
         message = render.mail(
             report, settings=settings, templates=data_dir() / "templates", date=datetime.fromtimestamp(now, UTC)
         )
-        held = tuple(hold.name for hold in render.held(report, settings))
+        held = tuple(str(hold) for hold in render.held(report, settings))
         text = as_text(message)
         desk.store.keep_mail(Mail(name, kind, str(message["Message-ID"]), now, held, text))
     desk.store.conclude(name, data.finding_kind(report.finding), data.dump(report), log.render(found, report.commits))
-    written = write_site(desk.store, settings, out)
+    written = write_site(desk.store, desk.config, out)
     return tuple(path for path in written if path.parent.name == name)
 
 
-def write_site(store: Store, settings: ReportSettings, out: Path) -> tuple[Path, ...]:
+def write_site(store: Store, config: Config, out: Path) -> tuple[Path, ...]:
     """All pages and the files beside them, from what is stored; their paths."""
     entries = []
     for kept in store.regressions():
@@ -50,15 +52,17 @@ def write_site(store: Store, settings: ReportSettings, out: Path) -> tuple[Path,
         Tip(branch, commits[-1], _latest(store.runs(commit=commits[-1].sha, logs=False)), {})
         for branch, commits in store.seen().items()
     )
+    each = config.each_tip
     last = next((cycle.result or "" for cycle in store.cycles() if cycle.ended), "")
     return site(
         out,
         templates=data_dir() / "templates",
         entries=entries,
         tips=tips,
-        settings=settings,
+        settings=config.report_settings,
         now=datetime.fromtimestamp(store.clock(), UTC),
         cycle=last,
+        not_run=not_run(config, config.smoke.accel, {*each.profiles}, {*config.targets}, {*each.directions}),
     )
 
 
