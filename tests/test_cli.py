@@ -154,6 +154,14 @@ def test_command_that_cannot_judge_ends_the_search(simple: Place) -> None:
     assert "exited 200" in done.stderr
 
 
+def test_own_command_line_and_pinned_destination(simple: Place) -> None:
+    """--destination pins the other side, so each commit is the source; --args replaces the profile."""
+    own = ("--machine", "pc-i440fx-7.2", "--args", "-nodefaults -m 96M", "--destination", str(QEMU), "--run", "0.2")
+    done = simple.bisect(f"{simple.shas[4]}..master", *own, code=0)
+    assert f"first bad commit: {simple.shas[5][:12]}" in done.stdout
+    assert "can no longer be migrated to" in done.stdout
+
+
 def test_plan_only_plans(simple: Place) -> None:
     done = simple.run("bisect", f"{simple.shas[0]}..master", *MACHINE, "--plan", code=0)
     assert "7 commits, about 3 steps" in done.stdout
@@ -398,6 +406,24 @@ def test_kill_then_the_same_command_goes_on(slow: Place, stage: str) -> None:
     assert f"first bad commit: {slow.shas[3][:12]}" in done.stdout
     if stage == "confirmation":
         assert "are not repeated" in done.stderr
+
+
+WATCH = {"clone": "cloning", "build": "building", "sweep": "cases to run", "search": "step 3"}
+
+
+@pytest.mark.parametrize(
+    ("stage", "sig"),
+    [*((stage, signal.SIGKILL) for stage in WATCH), ("clone", signal.SIGINT), ("sweep", signal.SIGINT)]
+    + [("build", signal.SIGTERM)],
+)
+def test_a_cycle_that_was_stopped_is_gone_on_with(slow: Place, stage: str, sig: signal.Signals) -> None:
+    since = f"watch.branches.0.since={slow.shas[0]}"
+    args = ("--set", "bisect.min_runs=3", "--set", since, "run", "--once")
+    assert interrupted(slow, WATCH[stage], sig, *args) == (-sig if sig is signal.SIGKILL else 130)
+    wait_gone(slow.path)
+    done = slow.run(*args, code=10)
+    assert f"first bad commit: {slow.shas[3][:12]}" in done.stdout
+    assert [line.split()[0] for line in slow.run("list").stdout.splitlines()] == ["r0001"]
 
 
 def test_full_disk_is_machine_trouble(tmp_path: Path) -> None:

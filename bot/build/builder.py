@@ -43,6 +43,7 @@ class Job:
     commit: Sha
     target: str
     recipe: Recipe
+    place: recipes.Place
     env: Mapping[str, str]
     pins: tuple[Pin, ...]
     toolchain: Mapping[str, str]
@@ -102,8 +103,7 @@ class Builder:
         key = recipes.artifact_key(commit, target, job.recipe, job.toolchain)
         if (found := self._cache.find(key)) is not None:
             return found
-        name = f"{job.recipe.name}-{target}"
-        tree = Tree(self._work / "trees" / name, self._work / "modules", self._settings.submodules)
+        tree = Tree(job.place.build.parent, self._work / "modules", self._settings.submodules)
         with disk.writing(self._work), tree.held(self._progress, stop):
             if (found := self._cache.find(key)) is not None:  # another process built it while we waited
                 return found
@@ -135,11 +135,13 @@ class Builder:
             raise UserError(f"target {target!r}: give a system emulator of QEMU, such as x86_64-softmmu")
         recipe = recipes.select(self._settings.recipes, lambda entry: self._has(commit, entry))
         first = [tools.meson(recipe.meson, self._work / "tools")] if recipe.meson else []
-        env = recipes.environment(recipe, first, self._work / "home")
+        folder = self._work / "trees" / f"{recipe.name}-{target}"
+        place = recipes.Place(target, folder / "src", folder / "build", self._settings.jobs or _cores())
+        env = recipes.environment(recipe, place, first, self._work / "home")
         if recipe.name not in self._toolchains:
             self._toolchains[recipe.name] = tools.versions(recipe, env)
         pins = submodules.pins(self._repository, commit, recipe)
-        return Job(commit, target, recipe, env, pins, self._toolchains[recipe.name], stop)
+        return Job(commit, target, recipe, place, env, pins, self._toolchains[recipe.name], stop)
 
     def _has(self, commit: Sha, entry: str) -> bool:
         """Whether a commit's tree has PATH, or a file PATH that holds TEXT, by `PATH:TEXT`."""
@@ -200,8 +202,7 @@ class Builder:
     def _attempt(self, job: Job, tree: Tree) -> Attempt:
         """Configure if needed, delete the binary, build, and look whether it is there."""
         fresh = tree.ready()
-        arch = job.target.removesuffix("-softmmu")
-        place = recipes.Place(job.target, tree.source, tree.build, self._settings.jobs or _cores())
+        arch = job.place.arch
         wanted = self._digest(job)
         log, reader = HeadTail(_LOG), Reader()
         configure = tree.state.configured != wanted
@@ -212,12 +213,12 @@ class Builder:
 
         if configure:
             tree.update(configured="")
-            if not self._configure(job, place, log, reader):
+            if not self._configure(job, log, reader):
                 return ended(False)
             tree.update(configured=wanted)
         for binary in _binaries(tree.build, job.target, arch):
             binary.unlink(missing_ok=True)  # a failed build must not leave an older one to be taken for it
-        argv = recipes.build_argv(job.recipe, place)
+        argv = recipes.build_argv(job.recipe, job.place)
         done = self._command(job, argv, tree.build, log, reader, f"building {job.commit[:12]} {job.target}")
         if not done:
             return ended(False)
@@ -226,15 +227,15 @@ class Builder:
             return ended(False)
         return ended(True)
 
-    def _configure(self, job: Job, place: recipes.Place, log: HeadTail, reader: Reader) -> bool:
+    def _configure(self, job: Job, log: HeadTail, reader: Reader) -> bool:
         """Run configure until it takes all options that are left; False if it fails otherwise."""
-        options: tuple[str, ...] = tuple(place.fill(o) for o in job.recipe.configure)
+        options: tuple[str, ...] = tuple(job.place.fill(o) for o in job.recipe.configure)
         what = f"configuring {job.commit[:12]} {job.target}"
         while True:
-            argv = recipes.configure_argv(job.recipe, place, options)
+            argv = recipes.configure_argv(job.place, options)
             tried = Reader()
             said = HeadTail(_LOG)
-            if self._command(job, argv, place.build, said, tried, what, configuring=True):
+            if self._command(job, argv, job.place.build, said, tried, what, configuring=True):
                 log.feed(said.text().encode())
                 return True
             unknown = recipes.refused(said.text())
@@ -300,7 +301,7 @@ class Builder:
     def _entry(self, job: Job, tree: Tree, build: Build) -> Entry:
         if build.status is BuildStatus.FAILED:
             return Entry(build)
-        arch = job.target.removesuffix("-softmmu")
+        arch = job.place.arch
         binary = next(_built(tree.build, job.target, arch))
         stripped = tree.path / f"qemu-system-{arch}"
         done = self._run(["strip", "-o", str(stripped), str(binary)], env=job.env, timeout=120)

@@ -63,9 +63,9 @@ def select(recipes: Sequence[Recipe], has: Callable[[str], bool]) -> Recipe:
     raise UserError(f"build.recipes: no recipe fits this commit (there are: {names}); add one for its era")
 
 
-def configure_argv(recipe: Recipe, place: Place, options: Sequence[str]) -> list[str]:
-    """The command that configures, with the options that are left of the recipe's."""
-    return [str(place.source / "configure"), *(place.fill(o) for o in options)]
+def configure_argv(place: Place, options: Sequence[str]) -> list[str]:
+    """The command that configures, with the options (filled in) that are left of the recipe's."""
+    return [str(place.source / "configure"), *options]
 
 
 def build_argv(recipe: Recipe, place: Place) -> list[str]:
@@ -93,7 +93,7 @@ def without(options: Sequence[str], unknown: str) -> tuple[str, ...] | None:
     return (*options[:at], *shorter, *options[at + 1 :])
 
 
-def environment(recipe: Recipe, first: Sequence[Path], home: Path) -> dict[str, str]:
+def environment(recipe: Recipe, place: Place, first: Sequence[Path], home: Path) -> dict[str, str]:
     """The whole environment of a build. `first` are directories put before the system's in PATH.
 
     Nothing of the caller's environment gets in: a build has to come out the same for everybody. /usr/bin is before
@@ -106,7 +106,7 @@ def environment(recipe: Recipe, first: Sequence[Path], home: Path) -> dict[str, 
         "TERM": "dumb",
         "SOURCE_DATE_EPOCH": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
-        **recipe.env,
+        **{name: place.fill(value) for name, value in recipe.env.items()},
     }
 
 

@@ -76,7 +76,7 @@ def versions(recipe: Recipe, env: Mapping[str, str]) -> dict[str, str]:
 
     Raises `UserError` if there is no compiler.
     """
-    compiler = recipe.env.get("CC", "gcc").split()[-1]
+    compiler = env.get("CC", "gcc").split()[0]
     asked = {
         "cc": (compiler, "--version"),
         "ld": ("ld", "--version"),

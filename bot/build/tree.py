@@ -89,6 +89,7 @@ class Tree:
         """A build starts. What a killed build left is removed, with the sources, which it may have half changed."""
         if self.state.dirty:
             self.wipe()
+        self.drop_aside()
         self.update(dirty=True)
 
     def wipe(self) -> None:

@@ -21,7 +21,7 @@ _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\r\x00]")
 _SOURCE_FILE = re.compile(r"(?:[\w.+-]*/)*([\w.+-]+\.(?:c|h|cc|rs)(?:\.inc)?):\d+")
 _DIRECTORY = re.compile(r"(?<![\w.])/(?:[^\s/'\":,]+/)+")
 _WARNING = re.compile(
-    r"(?:^|[\s:(-])warning(?: \*\*)?:|^cap-\S+ lower level|^info:|^Machine type '[^']+' is deprecated", re.IGNORECASE
+    r"(?:^|[\s:(-])warning(?: \*\*)?:|^info:|^cap-\S+ lower level|^Machine type '[^']+' is deprecated", re.IGNORECASE
 )
 _NOISE = re.compile(
     r"^(?:Bail out!|\*\*$|Aborted|Segmentation fault|\[\.\.\. \d+ bytes dropped|Make sure that your current VM setup"

@@ -11,6 +11,8 @@ import subprocess
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
+import psutil
+
 from bot.errors import InfraError, UserError
 from bot.host.process import HeadTail, dies_with_us
 
@@ -21,7 +23,7 @@ _DRAIN = 1.0  # seconds for the rest of the output of a process that has ended
 class Child:
     """A running process in a session of its own. Made by `child`, valid inside it; the output can be read afterwards.
 
-    The process is only reaped at the very end, so its group can be killed without a chance to hit another's.
+    The process is only reaped at the very end, so its session can be killed without a chance to hit another's.
     """
 
     def __init__(self, argv: Sequence[str], process: subprocess.Popen[bytes], outputs: Mapping[str, int]) -> None:
@@ -82,10 +84,14 @@ class Child:
             self._closed.set()
 
     async def end(self) -> None:
-        """SIGKILL to the whole group (a stopped process would not hear another), then nothing of it is left."""
+        """SIGKILL to the whole session (a stopped process would not hear another), then nothing of it is left."""
         ended_by_us = not self.exited.is_set()
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+            os.killpg(self.pid, signal.SIGKILL)
+        for pid in psutil.pids():  # timeout(1) and job control make groups of their own in it
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                if pid != self.pid and os.getsid(pid) == self.pid:
+                    os.kill(pid, signal.SIGKILL)
         try:
             await self.exited.wait()
             await self.drained()

@@ -6,6 +6,8 @@ sent was run exactly as printed: on the bad build, where it must fail, and on th
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 import shlex
 import tempfile
@@ -15,17 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot.errors import InfraError
-from bot.host import process
 from bot.model import Binary, Case, Direction, Profile, Reproduction, SmokeSettings
 from bot.smoke.argv import DIRECTORY, shared
+from bot.smoke.child import child
+from bot.smoke.until import until_stopped
 
 WIDTH = 74  # columns; a mail indents by two and ends at 76
 _WAIT = 10  # seconds; a destination that has loaded waits for ever, and timeout(1) then exits 124
 _LIMIT = 120.0  # seconds for a whole run of it
 _STATE = "vm.state"  # in the current directory: two runs at once do not meet
 _PLAIN = re.compile(r"[\w@%+=:,./-]+")
-_TERMINAL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\r\x08]")
-_MONITOR = re.compile(r"^(?:QEMU [\d.]+ monitor - |\(qemu\))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,7 @@ def run_as_printed(
     `bad` and `good` say which binary stands for each directory in the text ({"old": baseline, "new": build}); installed
     binaries are not in them. Exits are None if the text printed none.
 
-    Raises `Stopped` if `stop` was set, `InfraError` without bash, timeout(1) or a scratch directory.
+    Raises `UserError` without bash, `Stopped` if `stop` was set, `InfraError` without a scratch directory.
     """
     bad_exit, output = _run(text, bad, arch, scratch, stop)
     good_exit, _ = _run(text, good, arch, scratch, stop)
@@ -176,14 +177,17 @@ def _run(
                 (place / name / f"qemu-system-{arch}").symlink_to(binary.path)
                 if binary.data_dir is not None:
                     (place / name / "pc-bios").symlink_to(binary.data_dir)
-            done = process.run(["bash", "-c", text], cwd=place, timeout=_LIMIT, stop=stop)
+            stdout, stderr = asyncio.run(until_stopped(_shell(text, place), stop))
     except OSError as error:
         raise InfraError(f"{scratch}: no scratch directory can be used here: {error}") from error
-    return _reading(done.output)
+    printed = stdout.split()
+    code = int(printed[-1]) if printed and printed[-1].isdecimal() else None
+    return code, "\n".join(line.rstrip() for line in stderr.splitlines() if line.strip())
 
 
-def _reading(output: str) -> tuple[int | None, str]:
-    """The exit that the text printed last, and what QEMU said before it, without the monitor's chatter."""
-    lines = [_TERMINAL.sub("", line).rstrip() for line in output.splitlines()]
-    code = int(lines.pop()) if lines and lines[-1].isdecimal() else None
-    return code, "\n".join(line for line in lines if line and not _MONITOR.match(line))
+async def _shell(text: str, directory: Path) -> tuple[str, str]:
+    """What bash printed (the monitor's chatter, then the exit) and what went to stderr (what QEMU said)."""
+    with contextlib.suppress(TimeoutError):
+        async with child(["bash", "-c", text], cwd=directory, keep_stdout=True) as shell, asyncio.timeout(_LIMIT):
+            await shell.exited.wait()
+    return shell.text("stdout"), shell.text("stderr")

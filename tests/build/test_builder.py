@@ -71,6 +71,23 @@ def test_incremental_and_full_make_the_same_bytes(project: Project, work: Path, 
     assert incremental.sha256 == full.sha256
 
 
+def test_the_work_directory_need_not_show_in_the_bytes(project: Project, work: Path, tmp_path: Path) -> None:
+    """Two work directories that share nothing agree on the sha256 if the recipe maps its paths away."""
+    commit = project.commit({"dev.c": "const char *f = __FILE__; int dev(void) { return f[0]; }\n"})
+    mapped = {"CC": "gcc -ffile-prefix-map={source}=."}
+
+    def sha256(where: Path, recipe: Recipe) -> str:
+        binary = project.builder(where, recipes=(recipe,)).build(commit, TARGET).binary
+        assert binary is not None
+        return binary.sha256
+
+    commit = project.commit({"configure": CONFIGURE.replace("command = gcc -I.", "command = $CC -I.")})
+    plain = dataclasses.replace(NINJA, env={"CC": "gcc"})
+    assert sha256(work, plain) != sha256(tmp_path / "other", plain)
+    recipe = dataclasses.replace(NINJA, env=mapped)
+    assert sha256(work, recipe) == sha256(tmp_path / "other", recipe)
+
+
 def test_artifact_is_stripped_and_has_the_firmware(project: Project, work: Path) -> None:
     binary = project.builder(work).build(project.first, TARGET).binary
     assert binary is not None and binary.data_dir is not None

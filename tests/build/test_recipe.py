@@ -64,7 +64,16 @@ def test_commands_are_filled_in() -> None:
     place = recipes.Place("ppc64-softmmu", Path("/s"), Path("/b"), 3)
     recipe = Recipe("r", build=("make", "{target}/all", "V={jobs}", "{arch}", "${HOME}"))
     assert recipes.build_argv(recipe, place) == ["make", "-j3", "ppc64-softmmu/all", "V=3", "ppc64", "${HOME}"]
-    assert recipes.configure_argv(recipe, place, ["--x={source}"]) == ["/s/configure", "--x=/s"]
+    assert recipes.configure_argv(place, [place.fill("--x={source}")]) == ["/s/configure", "--x=/s"]
+
+
+def test_the_environment_is_the_recipes_and_nothing_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CFLAGS", "-Dours")
+    place = recipes.Place("ppc64-softmmu", Path("/s"), Path("/b"), 3)
+    recipe = Recipe("r", env={"CFLAGS": "-ffile-prefix-map={source}=."})
+    env = recipes.environment(recipe, place, [Path("/meson")], Path("/home"))
+    assert env["CFLAGS"] == "-ffile-prefix-map=/s=."
+    assert env["PATH"].startswith("/meson:/usr/bin:") and env["HOME"] == "/home"
 
 
 def test_refusal_is_read_from_real_words() -> None:

@@ -43,7 +43,8 @@ def test_a_machine_that_has_all() -> None:
 
 def test_versions_are_those_of_the_tools(tmp_path: Path) -> None:
     recipe = Recipe("r", meson="0.61.5")
-    found = tools.versions(recipe, recipes.environment(recipe, [], tmp_path))
+    place = recipes.Place("x86_64-softmmu", tmp_path, tmp_path, 1)
+    found = tools.versions(recipe, recipes.environment(recipe, place, [], tmp_path))
     said = subprocess.run(
         ["/usr/bin/gcc", "--version"], capture_output=True, text=True, check=True
     ).stdout.splitlines()[0]
@@ -61,7 +62,7 @@ def test_summary_of_real_lines() -> None:
 
 def test_no_compiler(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no compiler no-such-cc"):
-        tools.versions(Recipe("r", env={"CC": "no-such-cc"}), {"PATH": "/usr/bin:/bin"})
+        tools.versions(Recipe("r"), {"PATH": "/usr/bin:/bin", "CC": "no-such-cc -m64"})
 
 
 def test_meson_that_cannot_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

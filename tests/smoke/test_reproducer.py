@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from bot.errors import Stopped
 from bot.model import Binary, Case, Direction, Profile, SmokeSettings
 from bot.smoke.reproducer import WIDTH, reproducer, run_as_printed, sides
 from tests.smoke.conftest import BARE
-from tests.testing.qemu import installed, nothing_left, second
+from tests.testing.qemu import children, installed, nothing_left, second, until
 
 BUILT = Binary(Path("/build/qemu-system-x86_64"), "1", Path("/build/pc-bios"))
 MEM_PATH = Profile("mem-path", ("-nodefaults", "-mem-path", "{dir}"))
@@ -115,6 +117,23 @@ def test_it_tells_a_bad_build_from_a_good_one(
     assert (found.bad_exit, found.good_exit, found.shown) == (bad_exit, 124, True)
     assert found.text == printed
     assert says in found.output and "(qemu)" not in found.output and "\x1b" not in found.output
+
+
+def test_a_stop_leaves_nothing(tmp_path: Path) -> None:
+    """timeout(1) puts QEMU into a process group of its own: that one is ended too."""
+    stop, scratch = threading.Event(), tmp_path / "scratch"
+
+    def later() -> None:
+        until(lambda: children("exec:cat vm.state"))
+        stop.set()
+
+    thread = threading.Thread(target=later)
+    thread.start()
+    new = installed()
+    printed = text(Direction.SAME, BARE, new, new).replace("timeout 10", "timeout 100")
+    with nothing_left(scratch), pytest.raises(Stopped):
+        run_as_printed(printed, bad={"new": new}, good={"new": new}, arch="x86_64", scratch=scratch, stop=stop)
+    thread.join()
 
 
 def test_two_at_once_do_not_meet(tmp_path: Path) -> None:
