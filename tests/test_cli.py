@@ -413,8 +413,12 @@ WATCH = {"clone": "cloning", "build": "building", "sweep": "cases to run", "sear
 
 @pytest.mark.parametrize(
     ("stage", "sig"),
-    [*((stage, signal.SIGKILL) for stage in WATCH), ("clone", signal.SIGINT), ("sweep", signal.SIGINT)]
-    + [("build", signal.SIGTERM)],
+    [
+        *((stage, signal.SIGKILL) for stage in WATCH),
+        ("clone", signal.SIGINT),
+        ("sweep", signal.SIGINT),
+        ("build", signal.SIGTERM),
+    ],
 )
 def test_a_cycle_that_was_stopped_is_gone_on_with(slow: Place, stage: str, sig: signal.Signals) -> None:
     since = f"watch.branches.0.since={slow.shas[0]}"

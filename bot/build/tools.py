@@ -76,7 +76,8 @@ def versions(recipe: Recipe, env: Mapping[str, str]) -> dict[str, str]:
 
     Raises `UserError` if there is no compiler.
     """
-    compiler = env.get("CC", "gcc").split()[0]
+    words = env.get("CC", "gcc").split()
+    compiler = next((w for w in words if w not in ("ccache", "distcc")), "gcc")
     asked = {
         "cc": (compiler, "--version"),
         "ld": ("ld", "--version"),
