@@ -430,6 +430,35 @@ def test_a_cycle_that_was_stopped_is_gone_on_with(slow: Place, stage: str, sig: 
     assert [line.split()[0] for line in slow.run("list").stdout.splitlines()] == ["r0001"]
 
 
+def test_the_daemon_finds_what_comes_and_ends_when_told(slow: Place) -> None:
+    settings = ("--set", "bisect.min_runs=3", "--set", "watch.every=1s")
+    slow.project.git("reset", "-q", "--hard", slow.shas[1])
+    with (slow.path / "said").open("w") as said:
+        process = subprocess.Popen(
+            [*BOT, "-C", "work", *settings, "run"], cwd=slow.path, env=environment(), stdout=said, stderr=said
+        )
+    try:
+        until(slow.path / "said", "cycle done: nothing new")
+        slow.project.git("reset", "-q", "--hard", slow.shas[4])
+        until(slow.path / "said", f"first bad commit: {slow.shas[3][:12]}")
+        other = slow.run("bisect", f"{slow.shas[0]}..master", *MACHINE, code=129)
+        assert f"in use by another bot (process {process.pid})" in other.stderr
+        assert "r0001" in slow.run("list", code=0).stdout
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 130
+    finally:
+        process.kill()
+        process.wait()
+
+
+def until(file: Path, text: str, seconds: float = 90) -> None:
+    """Wait for a text in a file."""
+    deadline = time.monotonic() + seconds
+    while text not in file.read_text():
+        assert time.monotonic() < deadline, file.read_text()
+        time.sleep(0.2)
+
+
 def test_full_disk_is_machine_trouble(tmp_path: Path) -> None:
     """A work directory on a file system of 3 MiB: told as such, no verdict, nothing half kept."""
     here = place(tmp_path, GOOD, SMALLER)

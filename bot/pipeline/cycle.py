@@ -94,7 +94,7 @@ def _cycle(config: Config, work: Path, progress: Progress, stop: threading.Event
     desk.store.end_cycle(cycle, result)
     write_site(desk.store, config, _out(desk))
     for report in new:
-        print(summary(report))
+        print(summary(report), flush=True)
     if new:
         return NEW_REGRESSION
     return COULD_NOT_TEST if trouble else NOTHING_NEW
