@@ -258,6 +258,30 @@ def test_exit_codes_of_smoke(tmp_path: Path) -> None:
     here.run(*common, "--args=-device no-such-device", code=125)
 
 
+def bisect_run(simple: Place, tmp_path: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Real `git bisect run` over the history, in a clone of it."""
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "-q", simple.project.path, clone], check=True)
+    subprocess.run(["git", "bisect", "start", "master", simple.shas[0]], cwd=clone, check=True, capture_output=True)
+    argv = ["git", "bisect", "run", *command]
+    return subprocess.run(argv, cwd=clone, env=environment(), capture_output=True, text=True, check=False)
+
+
+def test_git_bisect_run_understands_smoke(simple: Place, tmp_path: Path) -> None:
+    """With a commit in the range that does not build: 125, which git skips."""
+    smoke = f"{sys.executable} -m bot smoke --source {QEMU} --destination b/qemu-system-x86_64 --machine pc-i440fx-7.2"
+    script = f"rm -rf b; mkdir b; (cd b && ../configure && ninja) || exit 125; exec {smoke}"
+    done = bisect_run(simple, tmp_path, "sh", "-c", script)
+    assert f"{simple.shas[5]} is the first bad commit" in done.stdout, done.stdout + done.stderr
+
+
+def test_git_bisect_run_blames_nobody_for_a_typo(simple: Place, tmp_path: Path) -> None:
+    done = bisect_run(simple, tmp_path, sys.executable, "-m", "bot", "smoke", "--sauce", str(QEMU), "--all")
+    assert done.returncode != 0
+    assert "first bad commit" not in done.stdout
+    assert "129" in done.stdout + done.stderr
+
+
 def test_test_builds_and_judges_one_revision(simple: Place) -> None:
     assert "PASS" in simple.run("test", simple.shas[1], *MACHINE, code=0).stdout
     assert "Size mismatch" in simple.run("test", "master", *MACHINE, code=1).stdout
