@@ -1,12 +1,12 @@
-# The bot with everything it builds and smokes QEMU with, on Debian 12. The command says what the container is:
+# The bot with everything it builds and smokes QEMU with, on Debian 12. The command says what the container does:
 #
 #   docker build -t migbot .
-#   docker run --security-opt seccomp=unconfined -v migbot:/var/lib/bot migbot doctor
-#   docker run --security-opt seccomp=unconfined -v migbot:/var/lib/bot migbot run           # the coordinator
-#   docker run ... migbot bisect v4.2.0..master                                              # one question
+#   docker run -v migbot:/var/lib/bot migbot doctor
+#   docker run -v migbot:/var/lib/bot migbot run                                  # watches, until it is stopped
+#   docker run -v migbot:/var/lib/bot migbot bisect v4.2.0..master ...            # one question
 #
-# seccomp=unconfined lets bubblewrap make the namespaces in which foreign code is built and run; `doctor` tells whether
-# that works. For KVM add --device /dev/kvm. State and cache live in the volume; the image holds no secret.
+# For KVM add --device /dev/kvm. State and cache live in the volume; the image holds no secret. QEMU is built and run
+# inside the container with the rights of its user `bot`.
 FROM debian:12
 
 WORKDIR /opt/src
