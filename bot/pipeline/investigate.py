@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from bot.bisect.runner import Search, search
@@ -28,6 +28,7 @@ from bot.model import (
     RevertOutcome,
     Run,
     Sha,
+    Signature,
     Step,
     Suspects,
     Test,
@@ -75,7 +76,7 @@ def investigate(bench: Bench, asked: Asked, perform: Perform) -> tuple[Report, S
         outcome = _revert(bench, asked, finding.commit, found.question, perform)
         finding = replace(finding, confirmation=replace(finding.confirmation, revert=outcome))
     blamed = finding.commit if isinstance(finding, FirstBad | MergeConflict) else None
-    table = () if asked.command else _table(bench, asked, blamed, perform)
+    table = () if asked.command else _table(bench, asked, found.question.signature, blamed, perform)
     report = _report(bench, asked, found, finding, blamed, table, time.monotonic() - began)
     if blamed and not asked.command:
         report = replace(report, reproduction=reproduce(bench, report))
@@ -102,25 +103,32 @@ def _revert(bench: Bench, asked: Asked, culprit: Sha, question: Question, perfor
     return RevertOutcome.OK if all(o is Outcome.PASS for o in outcomes) else RevertOutcome.UNTESTABLE
 
 
-def _table(bench: Bench, asked: Asked, blamed: Sha | None, perform: Perform) -> tuple[Run, ...]:
-    """Latest run of each case: the scope at the bad end, the affected cases also at the culprit and its parents."""
-    affected = tuple(dict.fromkeys((asked.question.case, *asked.regression.cases)))
-    wanted: dict[Sha, tuple[Case, ...]] = {}
+def _table(
+    bench: Bench, asked: Asked, signature: Signature | None, blamed: Sha | None, perform: Perform
+) -> tuple[Run, ...]:
+    """Latest run of each case: the scope at the bad end; all that fail alike there, also at the culprit and parents."""
+    affected = (asked.question.case, *asked.regression.cases)
+    rows = _latest(bench, asked.question.bad, (*affected, *asked.scope), perform)
+    alike = tuple(run.case for run in rows if run.signature is not None and run.signature == signature)
     if blamed is not None:
-        wanted = dict.fromkeys((blamed, *bench.repository.commit(blamed).parents), affected)
-    wanted[asked.question.bad] = tuple(dict.fromkeys((*affected, *asked.scope)))
-    rows: list[Run] = []
-    for sha, cases in wanted.items():
-        have = {run.case: run for run in bench.runs(sha, cases) if run.outcome is not Outcome.INFRA}
-        missing = tuple(case for case in cases if case not in have)
-        if missing:
-            bench.progress.say(f"running {len(missing)} more cases on {sha[:12]}, to see where else it fails")
-            for fact in perform(Test(sha, missing)):
-                bench.keep(fact)
-                if isinstance(fact, Run):
-                    have[fact.case] = fact
-        rows += [have[case] for case in cases if case in have]
+        for sha in (blamed, *bench.repository.commit(blamed).parents):
+            if sha != asked.question.bad:
+                rows += _latest(bench, sha, (*affected, *alike), perform)
     return tuple(rows)
+
+
+def _latest(bench: Bench, sha: Sha, cases: Iterable[Case], perform: Perform) -> list[Run]:
+    """The last answer of each case at a commit; those that have none are run."""
+    wanted = tuple(dict.fromkeys(cases))
+    have = {run.case: run for run in bench.runs(sha, wanted) if run.outcome is not Outcome.INFRA}
+    missing = tuple(case for case in wanted if case not in have)
+    if missing:
+        bench.progress.say(f"running {len(missing)} more cases on {sha[:12]}, to see where else it fails")
+        for fact in perform(Test(sha, missing)):
+            bench.keep(fact)
+            if isinstance(fact, Run):
+                have[fact.case] = fact
+    return [have[case] for case in wanted if case in have]
 
 
 def _report(

@@ -67,9 +67,26 @@ def options(profile: Profile | None, called: str) -> str:
 
 
 def machines(report: Report) -> tuple[str, ...]:
-    """Machine types that fail like the bisected case: same target, profile, pair of sides and signature."""
+    """Machine types that fail like the bisected case: same target, profile, pair of sides and signature.
+
+    One that was also run at the culprit and its parents must tell them apart, or it fails for another reason.
+    """
     found = {run.case.machine for run in _alike(report) if word(report, run) is table.Word.FAIL}
-    return tuple(sorted(found | {report.case.machine}))
+    return tuple(sorted((found - _elsewhere(report)) | {report.case.machine}))
+
+
+def _elsewhere(report: Report) -> set[str]:
+    """Machine types that pass at the culprit, or fail alike at a parent of it."""
+    if report.culprit is None:
+        return set()
+    wrong = {report.culprit.sha: False} | dict.fromkeys(report.culprit.parents, True)
+    return {
+        run.case.machine
+        for run in report.table
+        if run.commit in wrong
+        and (run.case.profile, run.case.direction) == (report.case.profile, report.case.direction)
+        and (word(report, run) is table.Word.FAIL) is wrong[run.commit]
+    }
 
 
 def _alike(report: Report) -> list[Run]:
