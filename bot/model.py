@@ -490,7 +490,7 @@ class Report:
     accel: str
     toolchain: str
     host: str  # "x86_64, Debian 12, 2 cores"
-    seconds: float  # wall time of the search
+    seconds: float  # wall time of the search, or, if it was interrupted, at least that of its builds and runs
     fixed_by: tuple[Commit, ...] | None = None  # later commits whose Fixes: names the culprit, or that revert it
     profile: Profile | None = None  # of the case; None: a reader is told its name only
     paths: tuple[str, ...] | None = None  # what the culprit changes

@@ -149,7 +149,11 @@ def _report(
         named += culprit.parents
     commits = {c.sha: c for c in repository.commits(dict.fromkeys(named))}
     bad_runs = [r for step in found.steps for r in step.runs if r.signature and r.signature == question.signature]
-    builds = [b for step in found.steps for b in step.builds]
+    steps = tuple(
+        Step(commits[s.commit], s.verdict, _brief(s.runs), _compiled(bench, s.builds), s.why) for s in found.steps
+    )
+    builds = [b for step in steps for b in step.builds]
+    worked = sum(b.seconds for b in builds) + sum(r.observation.seconds for s in steps for r in s.runs)
     signature = question.signature or asked.regression.signature
     return Report(
         regression=replace(asked.regression, signature=signature),
@@ -160,9 +164,7 @@ def _report(
         good_name=asked.good_name,
         bad_name=asked.bad_name,
         range_size=found.range_size,
-        steps=tuple(
-            Step(commits[s.commit], s.verdict, _brief(s.runs), _compiled(bench, s.builds), s.why) for s in found.steps
-        ),
+        steps=steps,
         culprit=culprit,
         commits=commits,
         symptom=symptom(bad_runs[0]) if bad_runs else "",
@@ -174,7 +176,7 @@ def _report(
         accel="" if asked.command else bench.rig.smoke.accel,
         toolchain=builds[-1].toolchain if builds else "",
         host=host(),
-        seconds=seconds,
+        seconds=max(seconds, worked),  # a search that was gone on with took what it took before, too
         fixed_by=later_fixes(repository, culprit) if culprit else None,
         profile=None if asked.command else bench.rig.profile(question.case),
         paths=repository.paths(blamed) if blamed else None,
