@@ -367,7 +367,7 @@ def smoke(
 )
 @click.pass_obj
 def report(settings: Settings, regression: str, eml: Path | None) -> int:
-    """Render the mail of a regression (r0001) again, and say what holds it back."""
+    """Print the mail of a regression (r0001); what holds it back stands in its header X-Migbot-Held."""
     return look.report(settings.config(), settings.work(), regression, eml)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -230,7 +231,15 @@ class CommandRig:
     stop: threading.Event
 
     def setup(self) -> str:
-        return hashlib.sha256(json.dumps(self.argv).encode()).hexdigest()[:16]
+        """Digest of the command: its words, and the files that they name, for a script may be edited between starts.
+
+        A path within the tree belongs to the commit, so only absolute ones and programs of PATH count.
+        """
+        found = [shutil.which(self.argv[0]) if "/" not in self.argv[0] else None, *self.argv]
+        files = {
+            word: digest(Path(word)) for word in found if word and Path(word).is_absolute() and Path(word).is_file()
+        }
+        return hashlib.sha256(json.dumps([self.argv, files], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def perform_command(job: Test, rig: CommandRig) -> Iterator[Build | Run]:

@@ -149,6 +149,23 @@ def test_any_command_as_git_bisect_run_takes_it(simple: Place) -> None:
     assert f"first bad commit: {simple.shas[5][:12]}" in done.stdout
 
 
+def test_a_command_that_was_edited_is_asked_anew(simple: Place, tmp_path: Path) -> None:
+    script = tmp_path / "check.sh"
+    for line, culprit in (("! grep -q 64M dev.c", 5), ("! grep -q 'not compile' dev.c", 3)):
+        script.write_text(f"#!/bin/sh\n{line}\n")
+        script.chmod(0o755)
+        bad = simple.shas[culprit]
+        done = simple.bisect(f"{simple.shas[0]}..{bad}", "--", str(script), code=0)
+        assert f"first bad commit: {bad[:12]}" in done.stdout
+
+
+def test_a_mended_recipe_lets_commits_be_built_again(tmp_path: Path) -> None:
+    here = place(tmp_path, GOOD, SMALLER)
+    wrong = ("--set", "build.recipes.0.build=[ninja, no-such-goal]", "--set", "bisect.min_runs=3")
+    assert "does not build" in here.run(*wrong, "bisect", f"{here.shas[0]}..master", *MACHINE, code=8).stdout
+    assert f"first bad commit: {here.shas[2][:12]}" in here.bisect(f"{here.shas[0]}..master", code=0).stdout
+
+
 def test_command_that_cannot_judge_ends_the_search(simple: Place) -> None:
     done = simple.bisect(f"{simple.shas[0]}..master", "--", "sh", "-c", "exit 200", code=131)
     assert "exited 200" in done.stderr
@@ -319,6 +336,22 @@ def test_first_look_records_then_a_new_failure_is_found_and_told_once(tmp_path: 
     assert "nothing new" in third.stderr
     here.project.commit({"dev.c": fastqemu.dev_c(SMALLER, "later still")})
     assert "nothing new" in here.run(*run, code=0).stderr
+
+
+def test_what_was_fixed_and_breaks_again_is_news(tmp_path: Path) -> None:
+    """A second baseline is not installed for the target: told, and no reason to lose a search."""
+    here = place(tmp_path, GOOD)
+    other = "baselines=[{name: debian, path: /usr/bin/qemu-system-x86_64}, {name: no, path: '/no/qemu-system-{arch}'}]"
+    run = ("--set", "bisect.min_runs=3", "--set", other, "run", "--once")
+    here.run(*run, code=0)
+    for number, code in ((1, 10), (2, 10)):
+        bad = here.project.commit({"dev.c": fastqemu.dev_c(SMALLER, f"breaks {number}")}, f"break it {number}")
+        done = here.run(*run, code=code)
+        assert f"first bad commit: {bad[:12]}" in done.stdout
+        assert "baseline no: no /no/qemu-system-x86_64" in done.stderr
+        here.project.commit({"dev.c": fastqemu.dev_c(GOOD, f"mended {number}")})
+        here.run(*run, code=0)
+    assert [line.split()[0] for line in here.run("list").stdout.splitlines()] == ["r0002", "r0001"]
 
 
 def test_since_is_the_good_end_of_the_first_cycle(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ class Facts:
     paths: tuple[str, ...] | None = None  # that the culprit changes
     fixed: bool | None = None  # a later commit says that it fixes or reverts the culprit
     trouble: bool = False  # infrastructure failed during the search
-    reproduced: bool = False  # the reproducer told the two builds apart when it was run as printed
+    reproduced: bool | None = None  # the reproducer told the two builds apart as printed; None: it was not run
     within_caps: bool = True
     approved: bool = False
 
@@ -85,7 +85,7 @@ def facts_of(report: Report, *, approved: bool = False, within_caps: bool = True
         paths=report.paths,
         fixed=None if report.fixed_by is None else bool(report.fixed_by),
         trouble=any(run.outcome is Outcome.INFRA for run in runs),
-        reproduced=report.reproduction is not None and report.reproduction.shown,
+        reproduced=None if report.reproduction is None else report.reproduction.shown,
         within_caps=within_caps,
         approved=approved,
     )
@@ -176,6 +176,12 @@ def _paths(facts: Facts) -> str | None:
     return "only documentation" if documents else None
 
 
+def _reproducer(facts: Facts) -> str | None:
+    if facts.reproduced is None:
+        return "was not run"
+    return None if facts.reproduced else "did not tell the two builds apart as printed"
+
+
 def _fixed(facts: Facts) -> str | None:
     if facts.fixed is None:
         return "not looked for"
@@ -197,7 +203,7 @@ TABLE = (
     Row("paths", _BLAMED, _paths),
     Row("fixed", _NAMED, _fixed),
     Row("infrastructure", _ALL, lambda f: "it failed during the search" if f.trouble else None),
-    Row("reproducer", _ALL, lambda f: None if f.reproduced else "did not tell the two builds apart as printed"),
+    Row("reproducer", _ALL, _reproducer),
     Row("caps", _ALL, lambda f: None if f.within_caps else "enough mails for now"),
     Row("approval", _ALL, lambda f: None if f.approved else "not approved by a person"),
 )

@@ -22,6 +22,7 @@ from bot.errors import InfraError, Stopped, UserError
 from bot.host import process
 from bot.model import Commit, Sha
 
+_NETWORK = 3600.0  # seconds for a clone or a fetch
 _HEX = re.compile(r"[0-9a-f]{40}\Z")
 _RELEASE = re.compile(r"v?(\d+(?:\.\d+){1,2}(?:-rc\d+)?)\Z")
 _FIELDS = "%H%x00%P%x00%s%x00%an%x00%ae%x00%aI%x00%cI%x00%B"
@@ -265,13 +266,21 @@ class Repository:
                 found[name] = sha
         return found
 
-    def fetch(self, url: str) -> None:
-        """Bring every branch and tag of url here, also those that were forced; what went is pruned."""
-        self._call(
-            "fetch", "--quiet", "--prune", "--no-recurse-submodules", "--end-of-options", url,
+    def fetch(self, url: str, stop: threading.Event | None = None) -> None:
+        """Bring every branch and tag of url here, also those that were forced; what went is pruned.
+
+        It talks to a network, so it goes by the process door: raises `Stopped` if `stop` was set, `InfraError` with
+        git's words if it fails, or has not ended after an hour.
+        """
+        argv = [
+            "git", "fetch", "--quiet", "--prune", "--no-recurse-submodules", "--end-of-options", url,
             "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*",
-            env={"GIT_ALLOW_PROTOCOL": environment(is_local(url))["GIT_ALLOW_PROTOCOL"]},
-        )  # fmt: skip
+        ]  # fmt: skip
+        env = environment(is_local(url)) | {"GIT_DIR": str(self.dir)}
+        done = process.run(argv, env=env, timeout=_NETWORK, stop=stop)
+        if not done.ok:
+            why = f"not done after {_NETWORK:.0f} s" if done.timed_out else f"git fetch exited {done.returncode}"
+            raise InfraError(f"{self.path}: {why}: {done.output.strip()}")
 
     # -- trees ---------------------------------------------------------------------------------------------------
 
@@ -291,12 +300,15 @@ class Repository:
         self._call("checkout-index", "--all", "--force", "--quiet", "-u", env=env, cwd=tree)
 
     def worktree(self, sha: Sha, path: Path) -> None:
-        """Put a linked worktree (with a .git) at path on the commit; it is made or moved as needed."""
+        """Put a linked worktree (with a .git) at path on the commit; one of another repository is replaced."""
         if (path / ".git").exists():
-            self._call("checkout", "--quiet", "--force", "--detach", sha, cwd=path)
-        else:
-            self._call("worktree", "prune")
-            self._call("worktree", "add", "--quiet", "--force", "--detach", str(path), sha)
+            status, out, _ = self._execute("rev-parse", "--path-format=absolute", "--git-common-dir", cwd=path)
+            if status == 0 and Path(out.strip()).resolve() == self.dir.resolve():
+                self._call("checkout", "--quiet", "--force", "--detach", sha, cwd=path)
+                return
+        shutil.rmtree(path, ignore_errors=True)
+        self._call("worktree", "prune")
+        self._call("worktree", "add", "--quiet", "--force", "--detach", str(path), sha)
 
     def compose(self, base: Sha, ops: Sequence[Op]) -> Sha | Conflict:
         """base with ops applied in turn, as a real commit under refs/bot/, with fixed identity and dates.
@@ -363,7 +375,7 @@ def clone(
         part = path.with_name(path.name + ".part")
         shutil.rmtree(part, ignore_errors=True)
         argv = ["git", "clone", "--quiet", "--bare", "--no-recurse-submodules", "--end-of-options", url, str(part)]
-        result = process.run(argv, env=environment(is_local(url)), stop=stop)
+        result = process.run(argv, env=environment(is_local(url)), timeout=_NETWORK, stop=stop)
         if not result.ok:
             said = result.output.strip().replace(url, shown)
             raise UserError(f"upstream.url: cannot clone {shown}: {said}")
@@ -372,7 +384,7 @@ def clone(
     repository = Repository(path)
     for pause in (1, 4, 0):
         try:
-            repository.fetch(url)
+            repository.fetch(url, stop)
             return repository
         except InfraError as error:
             if not pause:

@@ -160,12 +160,14 @@ def run(
                     for line in lines:
                         on_line(line.decode(errors="replace"))
                     partial = partial[-65536:]
-        if not timed_out:
-            remaining = None if timeout is None else max(timeout - (time.monotonic() - began), 0.1)
-            try:
-                process.wait(timeout=remaining)
-            except subprocess.TimeoutExpired:
-                timed_out = True
+                if len(data) < 65536 and process.poll() is not None:
+                    break  # what still writes is a survivor: the leader's end is the end
+        while not timed_out and process.poll() is None:  # it closed its output and goes on
+            if stop is not None and stop.is_set():
+                raise Stopped(f"stopped while running {argv[0]}")
+            timed_out = timeout is not None and time.monotonic() - began > timeout
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=_POLL)
         returncode = process.poll()
     finally:
         kill_group(process)

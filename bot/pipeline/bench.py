@@ -14,7 +14,7 @@ from bot.build.builder import Builder
 from bot.config import Config
 from bot.errors import UserError
 from bot.host.git import Repository
-from bot.model import Baseline, Build, BuildKind, Case, Profile, Run
+from bot.model import Baseline, Build, BuildKind, Case, Outcome, Profile, Run
 from bot.progress import Progress
 from bot.store.store import Store
 from bot.worker import Rig
@@ -44,10 +44,19 @@ class Bench:
         return any(known.target == build.target for known in self.store.builds(commit=build.commit))
 
     def runs(self, commit: str, cases: Iterable[Case]) -> list[Run]:
-        """Recorded runs of cases at a commit, under today's setups."""
+        """Recorded answers of cases at a commit, under today's setups."""
         wanted = list(cases)
         setups = {self.rig.setup(case) for case in wanted}
-        return self.store.runs(commit=commit, cases=wanted, setups=setups, logs=False)
+        return answers(self.store.runs(commit=commit, cases=wanted, setups=setups, logs=False))
+
+
+def answers(runs: Iterable[Run]) -> list[Run]:
+    """The runs that need not be run again.
+
+    Not those that the machine failed; nor those of commits that did not build: the builder remembers that by recipe and
+    toolchain, which may have been mended since, and answers from its cache if not.
+    """
+    return [run for run in runs if run.outcome not in (Outcome.INFRA, Outcome.NOT_BUILT)]
 
 
 def work_directory(path: Path) -> Path:

@@ -15,7 +15,7 @@ from pathlib import Path
 from bot.config import Config
 from bot.core import matrix
 from bot.core.verdict import FAILURES
-from bot.errors import BotError, Stopped
+from bot.errors import InfraError, Stopped, UserError
 from bot.host.git import clone
 from bot.host.lock import coordinator
 from bot.model import (
@@ -30,6 +30,7 @@ from bot.model import (
     Run,
     Sha,
     Signature,
+    Suspects,
     Test,
 )
 from bot.pipeline.asking import not_run
@@ -58,10 +59,10 @@ def run(config: Config, work: Path, progress: Progress, stop: threading.Event, *
                 code = _cycle(config, work, progress, stop)
             except Stopped:
                 raise
-            except BotError as error:
+            except Exception as error:  # a daemon outlives it; a single cycle has one handler above
                 if once:
                     raise
-                progress.say(f"this cycle failed: {error}")
+                progress.say(f"this cycle failed: {type(error).__name__}: {error}")
             if once:
                 return code
             rest = max(config.watch.every - (time.monotonic() - began), 0.0)
@@ -82,20 +83,24 @@ def _cycle(config: Config, work: Path, progress: Progress, stop: threading.Event
     new: list[Report] = []
     trouble = False
     for tip in tips:
-        found, failed = _tip(desk, tip)
-        new += found
-        trouble = trouble or failed
+        try:
+            trouble = _tip(desk, tip, new) or trouble
+        except InfraError as error:  # the other branches are not to suffer for it
+            progress.say(f"{tip.branch}: {error}")
+            trouble = True
     builds = desk.store.builds()[before:]
     kinds = {kind: sum(b.kind == kind for b in builds) for kind in ("full", "incremental")}
-    count = f"{len(new)} new regression" + ("s" if len(new) > 1 else "")
-    result = count if new else "nothing new"
+    told = [report for report in new if isinstance(report.finding, FirstBad | MergeConflict | Suspects)]
+    count = f"{len(told)} new regression" + ("s" if len(told) > 1 else "")
+    result = count if told else "nothing new"
+    if len(told) < len(new):
+        result += f", {len(new) - len(told)} failures whose search named no commit"
     result += ", something could not be tested" if trouble else ""
     progress.say(f"cycle done: {result}; builds: {kinds['full']} full, {kinds['incremental']} incremental")
     desk.store.end_cycle(cycle, result)
+    desk.rig.builder.release()
     write_site(desk.store, config, _out(desk))
-    for report in new:
-        print(summary(report), flush=True)
-    if new:
+    if told:
         return NEW_REGRESSION
     return COULD_NOT_TEST if trouble else NOTHING_NEW
 
@@ -107,8 +112,9 @@ def _out(desk: Bench) -> Path:
 # -- one branch ----------------------------------------------------------------------------------------------------
 
 
-def _tip(desk: Bench, tip: Tip) -> tuple[list[Report], bool]:
-    """Test a branch's tip and follow what broke; the new reports, and whether something could not be tested."""
+def _tip(desk: Bench, tip: Tip, new: list[Report]) -> bool:
+    """Test a branch's tip and follow what broke. Adds each report to `new` as its search ends; True if not all could be
+    tested."""
     commit = desk.repository.commit(tip.sha)
     first = all(seen.sha == tip.sha for seen in desk.store.seen().get(tip.branch, []))
     news = "new" if desk.store.see(tip.branch, commit) else "known"
@@ -124,10 +130,23 @@ def _tip(desk: Bench, tip: Tip) -> tuple[list[Report], bool]:
         regression = Regression("", signature, cases, good, tip.sha, tip.branch)
         kept = desk.store.open_regression(regression)
         desk.progress.say(f"{tip.branch}: {kept.id}: {signature}: {len(cases)} cases fail, good at {good[:12]}")
-    reports: list[Report] = []
-    while pending := [e.regression for e in desk.store.regressions() if e.finding is None and e.regression.branch]:
-        reports.append(_follow(desk, pending[0], runs))
-    return reports, trouble
+    tried: set[str] = set()
+    while pending := [r for r in _pending(desk, tip.branch) if r.id not in tried]:
+        tried.add(pending[0].id)
+        try:
+            report = _follow(desk, pending[0], runs)
+        except (UserError, InfraError) as error:  # it stays pending; the others are not to wait for it
+            desk.progress.say(f"{pending[0].id}: could not be searched now: {error}")
+            trouble = True
+        else:
+            new.append(report)
+            print(summary(report), flush=True)
+    return trouble
+
+
+def _pending(desk: Bench, branch: str) -> list[Regression]:
+    """Regressions of a branch whose search has not ended."""
+    return [e.regression for e in desk.store.regressions() if e.finding is None and e.regression.branch == branch]
 
 
 def _sweep(desk: Bench, tip: Tip) -> tuple[list[Run], bool]:
@@ -143,8 +162,10 @@ def _sweep(desk: Bench, tip: Tip) -> tuple[list[Run], bool]:
         else:
             commit[target] = inventory
     each = desk.config.each_tip
-    cases = matrix.cases(commit, _baselines(desk, list(commit)), each.profiles, each.directions, desk.rig.smoke.exclude)
-    have = {r.case: r for r in desk.runs(tip.sha, cases) if r.outcome is not Outcome.INFRA}
+    others, lost = _baselines(desk, list(commit))
+    trouble = trouble or lost
+    cases = matrix.cases(commit, others, each.profiles, each.directions, desk.rig.smoke.exclude)
+    have = {r.case: r for r in desk.runs(tip.sha, cases)}
     missing = tuple(case for case in cases if case not in have)
     if missing:
         desk.progress.say(f"{tip.branch}: {len(missing)} cases to run on {tip.sha[:12]}")
@@ -163,9 +184,13 @@ def _sweep(desk: Bench, tip: Tip) -> tuple[list[Run], bool]:
     return runs, trouble or bool(infra)
 
 
-def _baselines(desk: Bench, targets: Iterable[str]) -> dict[str, dict[str, Inventory]]:
-    """What each baseline says of itself, by name and target; one that is not installed for a target is left out."""
+def _baselines(desk: Bench, targets: Iterable[str]) -> tuple[dict[str, dict[str, Inventory]], bool]:
+    """What each baseline says of itself, by name and target, and whether one could not be built or run.
+
+    One that is not installed for a target is left out and told; that is no trouble.
+    """
     found: dict[str, dict[str, Inventory]] = {}
+    trouble = False
     for baseline in desk.config.baselines:
         for target in targets:
             if baseline.path is not None and "{arch}" in baseline.path:
@@ -178,12 +203,13 @@ def _baselines(desk: Bench, targets: Iterable[str]) -> dict[str, dict[str, Inven
                 desk.keep(build)
                 if inventory is None:
                     desk.progress.say(f"baseline {baseline.name}: {why}")
+                    trouble = True
                     continue
             else:
                 inventory = inspect(installed(baseline, target), stop=desk.stop)
             if f"{inventory.arch}-softmmu" == target:
                 found.setdefault(baseline.name, {})[target] = inventory
-    return found
+    return found, trouble
 
 
 # -- what broke ----------------------------------------------------------------------------------------------------
@@ -198,16 +224,17 @@ def _what_broke(desk: Bench, tip: Tip, runs: list[Run], since: Sha | None) -> tu
     """
     failing = [r for r in runs if r.signature and (r.outcome in FAILURES or r.outcome is Outcome.UNTESTABLE)]
     good = _good_before(desk, tip, failing, since)
-    known = {
-        (case, entry.regression.signature.key)
-        for entry in desk.store.regressions()
-        if entry.state == "open" and entry.regression.branch == tip.branch
-        for case in entry.regression.cases
-    }
+    told: dict[tuple[Case, str], list[Sha]] = {}
+    for entry in desk.store.regressions():
+        if entry.state == "open" and entry.regression.branch == tip.branch:
+            for case in entry.regression.cases:
+                told.setdefault((case, entry.regression.signature.key), []).append(entry.regression.bad)
     groups: dict[tuple[str, str, Sha], list[Run]] = {}
     for run in failing:
         assert run.signature is not None  # noqa: S101 - narrows the type; chosen so above
-        if run.case in good and (run.case, run.signature.key) not in known:
+        bads = told.get((run.case, run.signature.key), [])
+        # told already, unless it has passed since: then it has broken anew
+        if run.case in good and all(desk.repository.is_ancestor(bad, good[run.case]) for bad in bads):
             groups.setdefault((run.case.target, run.signature.key, good[run.case]), []).append(run)
     old = [r for r in failing if r.case not in good and r.outcome in FAILURES]
     news = [(g[0].signature, sha, tuple(r.case for r in g)) for (_, _, sha), g in groups.items() if g[0].signature]
@@ -219,13 +246,13 @@ def _good_before(desk: Bench, tip: Tip, failing: list[Run], since: Sha | None) -
     good: dict[Case, Sha] = {}
     for run in failing:
         for sha in desk.store.good_commits(run.case, run.setup):
-            if sha != tip.sha and desk.repository.is_ancestor(sha, tip.sha):
+            newer = run.case not in good or desk.repository.is_ancestor(good[run.case], sha)
+            if newer and sha != tip.sha and desk.repository.is_ancestor(sha, tip.sha):
                 good[run.case] = sha
-                break
     untold = tuple(r.case for r in failing if r.case not in good)
     if not untold or since is None or since == tip.sha:
         return good
-    have = {r.case: r for r in desk.runs(since, untold) if r.outcome is not Outcome.INFRA}
+    have = {r.case: r for r in desk.runs(since, untold)}
     missing = tuple(case for case in untold if case not in have)
     if missing:
         desk.progress.say(f"{tip.branch}: {len(missing)} failing cases to run on {since[:12]}, where the watch starts")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from bot.bisect.runner import Asked as SearchStep
 from bot.bisect.runner import Search, search
 from bot.core import trailers
 from bot.core.confirmation import Rules
 from bot.core.dag import Dag
+from bot.errors import InfraError
 from bot.host.git import Conflict, Repository, Revert
 from bot.model import (
     Baseline,
@@ -20,6 +23,7 @@ from bot.model import (
     Commit,
     Finding,
     FirstBad,
+    Inconclusive,
     MergeConflict,
     Outcome,
     Question,
@@ -33,12 +37,14 @@ from bot.model import (
     Suspects,
     Test,
 )
-from bot.pipeline.bench import Bench, host
+from bot.pipeline.bench import Bench, answers, host
 from bot.pipeline.reproduce import reproduce
 from bot.smoke.inspect import inspect
 from bot.worker import installed
 
 _RELEASED = re.compile(r"(master|main|stable-[\d.]+)\Z")
+
+_REVERTED = 3  # runs of a revert, of a failure that is there every time
 
 Perform = Callable[[Test], Iterator[Build | Run]]
 
@@ -65,15 +71,17 @@ def investigate(bench: Bench, asked: Asked, perform: Perform) -> tuple[Report, S
         base = repository.merge_base(question.good, question.bad)
     dag = Dag.of(repository.parents([question.good], question.bad))
     setup = asked.command or bench.rig.setup(question.case)
-    known = bench.store.runs(cases=[question.case], setups=[setup])
+    known = answers(bench.store.runs(cases=[question.case], setups=[setup]))
     limits = bench.config.bisect
     found = search(
         question, dag, perform, bench.keep, bench.progress,
         known=known, merge_base=base, rules=Rules(min_runs=limits.min_runs, max_runs=limits.max_runs),
     )  # fmt: skip
     finding = found.finding
+    if isinstance(finding, Inconclusive) and found.steps[-1].runs[-1].outcome is Outcome.INFRA:
+        raise InfraError(finding.why)  # the machine's failure is no finding: the same question goes on later
     if isinstance(finding, FirstBad):
-        outcome = _revert(bench, asked, finding.commit, found.question, perform)
+        outcome = _revert(bench, asked, finding, found.question, perform)
         finding = replace(finding, confirmation=replace(finding.confirmation, revert=outcome))
     blamed = finding.commit if isinstance(finding, FirstBad | MergeConflict) else None
     table = () if asked.command else _table(bench, asked, found.question.signature, blamed, perform)
@@ -83,24 +91,36 @@ def investigate(bench: Bench, asked: Asked, perform: Perform) -> tuple[Report, S
     return report, found
 
 
-def _revert(bench: Bench, asked: Asked, culprit: Sha, question: Question, perform: Perform) -> RevertOutcome:
-    """Take the culprit off the bad end, build that, run the case three times."""
+def _revert(bench: Bench, asked: Asked, finding: FirstBad, question: Question, perform: Perform) -> RevertOutcome:
+    """Take the culprit off the bad end, build that, run the case; what was recorded of it is not run again.
+
+    Three times if the culprit fails every time, else as often as luck alone would hardly pass.
+    """
+    culprit, tally = finding.commit, finding.confirmation.culprit
     if not bench.repository.commit(culprit).parents:
         return RevertOutcome.NOT_TRIED
     bench.progress.say(f"reverting {culprit[:12]} on {asked.bad_name}")
     composed = bench.repository.compose(question.bad, (Revert(culprit),))
     if isinstance(composed, Conflict):
         return RevertOutcome.CONFLICT
-    outcomes: list[Outcome] = []
-    for fact in perform(Test(composed, (question.case,), times=3)):
-        bench.keep(fact)
-        if isinstance(fact, Run):
-            if fact.signature is not None and fact.signature == question.signature:
-                return RevertOutcome.STILL_BAD
-            outcomes.append(fact.outcome)
+    setup = asked.command or bench.rig.setup(question.case)
+    runs = answers(bench.store.runs(commit=composed, cases=[question.case], setups=[setup], logs=False))
+    times = _REVERTED
+    if tally.bad < tally.n:
+        times = min(
+            math.ceil(math.log(Rules().doubt) / math.log(1 - tally.bad / tally.n)), bench.config.bisect.max_runs
+        )
+    if len(runs) < times:
+        for fact in perform(Test(composed, (question.case,), times=times - len(runs))):
+            bench.keep(fact)
+            if isinstance(fact, Run):
+                runs.append(fact)
+    if any(run.signature is not None and run.signature == question.signature for run in runs):
+        return RevertOutcome.STILL_BAD
+    outcomes = {run.outcome for run in runs}
     if Outcome.NOT_BUILT in outcomes:
         return RevertOutcome.NOT_BUILT
-    return RevertOutcome.OK if all(o is Outcome.PASS for o in outcomes) else RevertOutcome.UNTESTABLE
+    return RevertOutcome.OK if outcomes == {Outcome.PASS} else RevertOutcome.UNTESTABLE
 
 
 def _table(
@@ -120,7 +140,7 @@ def _table(
 def _latest(bench: Bench, sha: Sha, cases: Iterable[Case], perform: Perform) -> list[Run]:
     """The last answer of each case at a commit; those that have none are run."""
     wanted = tuple(dict.fromkeys(cases))
-    have = {run.case: run for run in bench.runs(sha, wanted) if run.outcome is not Outcome.INFRA}
+    have = {run.case: run for run in bench.runs(sha, wanted)}
     missing = tuple(case for case in wanted if case not in have)
     if missing:
         bench.progress.say(f"running {len(missing)} more cases on {sha[:12]}, to see where else it fails")
@@ -149,9 +169,7 @@ def _report(
         named += culprit.parents
     commits = {c.sha: c for c in repository.commits(dict.fromkeys(named))}
     bad_runs = [r for step in found.steps for r in step.runs if r.signature and r.signature == question.signature]
-    steps = tuple(
-        Step(commits[s.commit], s.verdict, _brief(s.runs), _compiled(bench, s.builds), s.why) for s in found.steps
-    )
+    steps = tuple(Step(commits[s.commit], s.verdict, _brief(s.runs), _compiled(bench, s), s.why) for s in found.steps)
     builds = [b for step in steps for b in step.builds]
     worked = sum(b.seconds for b in builds) + sum(r.observation.seconds for s in steps for r in s.runs)
     signature = question.signature or asked.regression.signature
@@ -190,12 +208,14 @@ def _brief(runs: tuple[Run, ...]) -> tuple[Run, ...]:
     )
 
 
-def _compiled(bench: Bench, builds: tuple[Build, ...]) -> tuple[Build, ...]:
-    """Builds with those that came from the cache replaced by what made them, if that was here: what the answer took."""
+def _compiled(bench: Bench, step: SearchStep) -> tuple[Build, ...]:
+    """What made the binaries of a step, also where that was before this start: an answer took all of it."""
+    targets = dict.fromkeys([*(run.case.target for run in step.runs), *(build.target for build in step.builds)])
+    recorded = bench.store.builds(commit=step.commit)
     found = []
-    for build in builds:
-        made = [b for b in bench.store.builds(commit=build.commit) if b.target == build.target]
-        found.append(next((b for b in made if b.kind is not BuildKind.CACHED), build))
+    for target in targets:
+        known = [b for b in recorded if b.target == target] + [b for b in step.builds if b.target == target]
+        found += [next((b for b in known if b.kind is not BuildKind.CACHED), known[0])] if known else []
     return tuple(found)
 
 
@@ -206,8 +226,10 @@ def _names(bench: Bench, asked: Asked, table: tuple[Run, ...]) -> dict[str, str]
         if run.binary is not None:
             named = {asked.question.bad: asked.bad_name, asked.question.good: asked.good_name}
             names.setdefault(run.binary, named.get(run.commit, run.commit[:12]))
+    used = {asked.question.case.baseline, *(run.case.baseline for run in table)}
     for baseline in bench.rig.baselines.values():
-        names[baseline.name] = baseline_name(bench, baseline, asked.question.case.target)
+        if baseline.name in used:
+            names[baseline.name] = baseline_name(bench, baseline, asked.question.case.target)
     return names
 
 

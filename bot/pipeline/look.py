@@ -84,7 +84,7 @@ def _pending(entry: Entry) -> str:
 
 
 def report(config: Config, work: Path, regression_id: str, eml: Path | None) -> int:
-    """Print the regression's mail, or write it to a file, with what holds it on standard error's side of life."""
+    """Print the regression's mail, or write it to a file and say what holds it back."""
     store = Store(work)
     store.regressions(regression_id)
     mails = store.mails(regression_id)

@@ -27,7 +27,7 @@ from bot.report.safe import clean, line
 from bot.report.words import cite_sha, duration, known, name, plural, word
 
 _REVERT = {
-    RevertOutcome.OK: "the migration works again",
+    RevertOutcome.OK: "it works again",
     RevertOutcome.STILL_BAD: "still fails in the same way",
     RevertOutcome.CONFLICT: "does not apply, so it was not tested",
     RevertOutcome.NOT_BUILT: "applies but does not build, so it was not tested",
@@ -170,7 +170,7 @@ _ADVICE = {
     NotReproduced: "Give an end that fails, or check that machine type, profile and source are those of the failure.",
     BadAtGoodEnd: "Give an older good end; or the failure is older than the range.",
     Flaky: "The answer changes from run to run: no commit can be named from single runs.",
-    Inconclusive: "What was recorded is kept; --resume goes on from it.",
+    Inconclusive: "What was recorded is kept; the same command goes on from it.",
 }
 
 

@@ -126,8 +126,9 @@ def bounded(report: Report) -> str:
         and (run.case.target, run.case.profile) == (report.case.target, report.case.profile)
         and (run.case.direction is Direction.SAME) is same
     ]
-    failing = {run.case.machine for run in runs if word(report, run) is table.Word.FAIL} | {report.case.machine}
-    passing = {run.case.machine for run in runs if run.outcome is Outcome.PASS} - failing
+    shown = {run.case.machine for run in runs if word(report, run) is table.Word.FAIL}
+    failing = (shown - _elsewhere(report)) | {report.case.machine}
+    passing = ({run.case.machine for run in runs if run.outcome is Outcome.PASS} | shown) - failing
     if len(failing) == 1:
         return report.case.machine
     bounds: dict[str, list[str]] = {}

@@ -148,3 +148,17 @@ def test_check_says_command_code_and_last_lines() -> None:
         check(run(["sh", "-c", "echo why; exit 4"]))
     with pytest.raises(InfraError, match="timed out"):
         check(run(["sleep", "9"], timeout=0.2))
+
+
+def test_stop_is_heard_after_the_child_closed_its_output() -> None:
+    stop = threading.Event()
+    threading.Timer(0.5, stop.set).start()
+    began = time.monotonic()
+    with pytest.raises(Stopped):
+        process.run(["sh", "-c", "exec >/dev/null 2>&1; sleep 30"], stop=stop)
+    assert time.monotonic() - began < 10
+
+
+def test_a_noisy_survivor_is_not_taken_for_a_hanging_leader() -> None:
+    done = process.run(["sh", "-c", "(while :; do echo x; sleep 0.02; done) & exit 0"], timeout=5)
+    assert (done.returncode, done.timed_out) == (0, False)

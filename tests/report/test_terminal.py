@@ -30,7 +30,7 @@ from bot.report import data, junit, render, text
 from tests.report.test_mail import HOSTILE, golden
 from tests.testing import reports
 
-BARE = ("Give an older good end", "--resume")
+BARE = ("Give an older good end", "the same command goes on")
 ENDINGS: list[tuple[Finding, str, str]] = [
     (
         NotReproduced(reports.BAD.sha, (Outcome.PASS, Outcome.PASS)),
