@@ -382,6 +382,8 @@ def test_own_smoke_script_judges_in_run_test_and_bisect(tmp_path: Path) -> None:
     assert f"first bad commit: {here.shas[2][:12]}" in done.stdout
     assert "script exit 1" in here.run("list").stdout
     here.run(*own, "test", "master", *MACHINE, code=1)
+    since = f"watch.branches.0.since={here.shas[0]}"
+    assert f"first bad commit: {here.shas[2][:12]}" in here.run(*own, "--set", since, "run", "--once", code=10).stdout
 
 
 # -- stopped and killed --------------------------------------------------------------------------------------------

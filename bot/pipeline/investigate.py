@@ -84,7 +84,8 @@ def investigate(bench: Bench, asked: Asked, perform: Perform) -> tuple[Report, S
         outcome = _revert(bench, asked, finding, found.question, perform)
         finding = replace(finding, confirmation=replace(finding.confirmation, revert=outcome))
     blamed = finding.commit if isinstance(finding, FirstBad | MergeConflict) else None
-    table = () if asked.command else _table(bench, asked, found.question.signature, blamed, perform)
+    named = isinstance(finding, FirstBad | MergeConflict | Suspects)  # else nobody asks where else it fails
+    table = _table(bench, asked, found.question.signature, blamed, perform) if named and not asked.command else ()
     report = _report(bench, asked, found, finding, blamed, table, time.monotonic() - began)
     if blamed and not asked.command:
         report = replace(report, reproduction=reproduce(bench, report))
@@ -162,12 +163,12 @@ def _report(
 ) -> Report:
     repository, question = bench.repository, found.question
     culprit = repository.commit(blamed) if blamed else None
-    named: list[Sha] = [question.good, question.bad, *(step.commit for step in found.steps)]
+    shas: list[Sha] = [question.good, question.bad, *(step.commit for step in found.steps)]
     if isinstance(finding, Suspects):
-        named += finding.commits
+        shas += finding.commits
     if culprit:
-        named += culprit.parents
-    commits = {c.sha: c for c in repository.commits(dict.fromkeys(named))}
+        shas += culprit.parents
+    commits = {c.sha: c for c in repository.commits(dict.fromkeys(shas))}
     bad_runs = [r for step in found.steps for r in step.runs if r.signature and r.signature == question.signature]
     steps = tuple(Step(commits[s.commit], s.verdict, _brief(s.runs), _compiled(bench, s), s.why) for s in found.steps)
     builds = [b for step in steps for b in step.builds]
