@@ -14,8 +14,9 @@ from bot.build.builder import Builder
 from bot.config import Config
 from bot.errors import UserError
 from bot.host.git import Repository
-from bot.model import Baseline, Build, BuildKind, Case, Outcome, Profile, Run
+from bot.model import Baseline, Build, BuildKind, Case, Direction, Inventory, Outcome, Profile, Run
 from bot.progress import Progress
+from bot.smoke.inspect import inspect
 from bot.store.store import Store
 from bot.worker import Rig
 
@@ -48,6 +49,18 @@ class Bench:
         wanted = list(cases)
         setups = {self.rig.setup(case) for case in wanted}
         return answers(self.store.runs(commit=commit, cases=wanted, setups=setups, logs=False))
+
+
+def other_inventory(
+    desk: Bench, target: str, profile: Profile, direction: Direction, baseline: Baseline | None
+) -> dict[str, dict[str, Inventory]]:
+    """What the other side says of itself, by its name and target, as `core.matrix.cases` takes it; built if need be."""
+    if baseline is None:
+        return {}
+    binary, build = desk.rig.other(Case(target, "-", profile.name, direction, baseline.name))
+    if build is not None:
+        desk.keep(build)
+    return {} if binary is None else {baseline.name: {target: inspect(binary, stop=desk.stop)}}
 
 
 def answers(runs: Iterable[Run]) -> list[Run]:

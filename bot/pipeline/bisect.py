@@ -35,12 +35,11 @@ from bot.model import (
     Suspects,
 )
 from bot.pipeline.asking import Sides, cases_of, ends, known_machines, not_run, open_clone, target_of
-from bot.pipeline.bench import Bench, bench
+from bot.pipeline.bench import Bench, bench, other_inventory
 from bot.pipeline.investigate import Asked, Perform, investigate
 from bot.pipeline.publish import publish
 from bot.progress import Progress
 from bot.report.render import summary
-from bot.smoke.inspect import inspect
 from bot.terminal import duration
 from bot.worker import COMMAND, CommandRig, inventories, perform, perform_command
 
@@ -143,13 +142,7 @@ def _scope(
     """
     profiles = dict.fromkeys([profile.name, *(["bare"] if "bare" in desk.rig.profiles else [])])
     directions = dict.fromkeys([direction, Direction.SAME])
-    others: dict[str, dict[str, Inventory]] = {}
-    if baseline is not None:
-        binary, build = desk.rig.other(Case(target, "-", profile.name, direction, baseline.name))
-        if build is not None:
-            desk.keep(build)
-        if binary is not None:
-            others[baseline.name] = {target: inspect(binary, stop=desk.stop)}
+    others = other_inventory(desk, target, profile, direction, baseline)
     return matrix.cases({target: inventory}, others, tuple(profiles), tuple(directions), desk.rig.smoke.exclude)
 
 

@@ -9,13 +9,12 @@ from pathlib import Path
 from bot.config import Config
 from bot.core import matrix
 from bot.host.lock import coordinator
-from bot.model import Case, Inventory, Profile, Run, Test
+from bot.model import Profile, Run, Test
 from bot.pipeline.asking import Sides, cases_of, known_machines, open_clone, target_of
-from bot.pipeline.bench import bench
+from bot.pipeline.bench import bench, other_inventory
 from bot.pipeline.standalone import CANNOT_TEST, exit_code, write_runs
 from bot.progress import Progress
 from bot.report.text import matrix as matrix_text
-from bot.smoke.inspect import inspect
 from bot.worker import inventories, perform
 
 
@@ -52,13 +51,7 @@ def test(config: Config, work: Path, request: Request, progress: Progress, stop:
             machines = known_machines(request.machines, inventory, where)
             cases = cases_of(target, machines, request.profile, direction, baseline)
         else:
-            others: dict[str, dict[str, Inventory]] = {}
-            if baseline is not None:
-                binary, made = desk.rig.other(Case(target, "-", request.profile.name, direction, baseline.name))
-                if made is not None:
-                    desk.keep(made)
-                if binary is not None:
-                    others[baseline.name] = {target: inspect(binary, stop=stop)}
+            others = other_inventory(desk, target, request.profile, direction, baseline)
             exclude = desk.rig.smoke.exclude
             cases = matrix.cases({target: inventory}, others, [request.profile.name], [direction], exclude)
         runs: list[Run] = []
