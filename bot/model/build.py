@@ -1,0 +1,75 @@
+"""Words of the build: recipes, limits, and what became of one build."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from bot.model.smoke import Binary, Sha
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How QEMU of one era builds on this distribution. The first recipe whose `has` and `lacks` fit a tree is used.
+
+    `has` and `lacks` are paths in the commit's tree, optionally `PATH:TEXT` (the file holds TEXT). `configure` holds
+    arguments for ./configure; an option that this commit does not know is dropped and configure runs again.
+    """
+
+    name: str
+    has: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
+    configure: tuple[str, ...] = ()
+    build: tuple[str, ...] = ("ninja", "qemu-system-{arch}")
+    env: Mapping[str, str] = field(default_factory=dict)
+    meson: str | None = None  # version from PyPI put first in PATH; None: what the tree brings
+    submodules: tuple[str, ...] = ()  # paths whose content this era needs in the tree
+
+
+@dataclass(frozen=True, slots=True)
+class Submodule:
+    """Where a submodule's files come from: a git URL, or directories that hold them, by pinned commit (a prefix)."""
+
+    url: str | None = None
+    trees: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BuildSettings:
+    """Limits and recipes of a builder."""
+
+    recipes: tuple[Recipe, ...]
+    submodules: Mapping[str, Submodule] = field(default_factory=dict)
+    jobs: int = 0  # 0: one per core
+    timeout: float = 3600.0  # seconds for one build
+    cache_size: int = 10 * 2**30  # bytes of artifacts kept, least recently used go first
+    free_space: int = 5 * 2**30  # bytes that must be free before a build starts
+
+
+class BuildStatus(StrEnum):
+    BUILT = "built"
+    FAILED = "failed"  # the commit does not build: `error` is the first error, `log` the log
+
+
+class BuildKind(StrEnum):
+    FULL = "full"  # in a fresh directory
+    INCREMENTAL = "incremental"
+    CACHED = "cached"  # an artifact of this commit, recipe and toolchain was there
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """One build of one commit for one target. `seconds` is wall time; `steps` the compile steps that ran."""
+
+    commit: Sha
+    target: str
+    recipe: str
+    status: BuildStatus
+    kind: BuildKind
+    seconds: float
+    steps: int = 0
+    toolchain: str = ""  # "gcc 12.2.0, Debian 12"
+    binary: Binary | None = None
+    error: str | None = None
+    log: str = ""

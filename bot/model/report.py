@@ -1,0 +1,77 @@
+"""Words of the report: who gets it, and all that it may say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bot.model.search import Commit, Finding, Regression, Step
+from bot.model.smoke import Case, Profile, Run, Sha
+
+
+@dataclass(frozen=True, slots=True)
+class ReportSettings:
+    """Who mails come from and go to. Addresses are `user@host` or `Name <user@host>`.
+
+    `lists` get every mail; `cc` are people who also get mails that name no commit. `domain` is the right side of the
+    Message-IDs (default: the sender's). `url` is where the pages are published, `owner` the person who answers for the
+    bot; None: mails do not mention it. `archive` is where a Message-ID can be looked up (default: lore.kernel.org, for
+    mails to qemu-devel).
+    """
+
+    sender: str = "QEMU migration bot <migbot@example.org>"
+    lists: tuple[str, ...] = ("qemu-devel@nongnu.org",)
+    cc: tuple[str, ...] = ()
+    domain: str | None = None
+    url: str | None = None
+    archive: str | None = None
+    owner: str | None = None
+    approval: bool = True  # a person approves each mail before it may be sent
+
+
+@dataclass(frozen=True, slots=True)
+class Reproduction:
+    """A reproducer and what came of it when it was run exactly as printed; `text` is what a mail shows.
+
+    Exits: 1 fails, 124 loads (timeout(1) ended a destination that was waiting); None: not run.
+    """
+
+    text: str
+    bad_exit: int | None
+    good_exit: int | None
+    output: str = ""  # of the bad side
+
+    @property
+    def shown(self) -> bool:
+        """Whether it told the two builds apart."""
+        return self.bad_exit not in (None, 0, 124) and self.good_exit == 124
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that a mail, page or JSON about one regression may say. Each claim in it was measured; None: not measured."""
+
+    regression: Regression
+    case: Case  # the one that was bisected
+    finding: Finding
+    good: Commit
+    bad: Commit
+    good_name: str  # as the user or the watch called it: "v4.2.0", "master"
+    bad_name: str
+    range_size: int  # commits good..bad
+    steps: tuple[Step, ...]
+    culprit: Commit | None  # of FirstBad and MergeConflict
+    commits: Mapping[Sha, Commit]  # of suspects, parents, ends
+    symptom: str  # the failing side's stderr, verbatim
+    table: tuple[Run, ...]  # latest run of each case at the bad end (and of each affected case at culprit and parent)
+    names: Mapping[str, str]  # what readers call each binary, by sha256, and each baseline, by name
+    reproduction: Reproduction | None
+    not_run: tuple[str, ...]  # phrases: "KVM", "profile virtio"
+    releases: tuple[str, ...] | None  # releases that contain the culprit, oldest first
+    accel: str
+    toolchain: str
+    host: str  # "x86_64, Debian 12, 2 cores"
+    seconds: float  # wall time of the search, or, if it was interrupted, at least that of its builds and runs
+    fixed_by: tuple[Commit, ...] | None = None  # later commits whose Fixes: names the culprit, or that revert it
+    profile: Profile | None = None  # of the case; None: a reader is told its name only
+    paths: tuple[str, ...] | None = None  # what the culprit changes

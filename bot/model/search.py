@@ -1,0 +1,165 @@
+"""Words of the search: commits, questions, and each way in which a bisection can end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
+
+from bot.model.build import Build
+from bot.model.smoke import Case, Outcome, Run, Sha, Signature, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What reports say of a commit. Dates are ISO 8601 as git prints them (%aI, %cI)."""
+
+    sha: Sha
+    subject: str
+    author: str
+    email: str
+    date: str
+    committed: str
+    body: str = ""
+    parents: tuple[Sha, ...] = ()
+
+    @property
+    def short(self) -> str:
+        """12 digits, as QEMU's `Fixes:` tags have them."""
+        return self.sha[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """Job: build the commit and run the cases, each `times` over, interleaved."""
+
+    __test__: ClassVar[bool] = False  # pytest collects classes of this name otherwise
+
+    commit: Sha
+    cases: tuple[Case, ...]
+    times: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a bisection is asked. `signature` is None until the bad end was run; bad then means *that* signature."""
+
+    good: Sha
+    bad: Sha
+    case: Case
+    signature: Signature | None = None
+
+
+class RevertOutcome(StrEnum):
+    """What became of the culprit's revert on top of the bad end."""
+
+    OK = "ok"  # the case passes again
+    STILL_BAD = "still bad"
+    CONFLICT = "conflict"
+    NOT_BUILT = "does not build"
+    UNTESTABLE = "cannot be tested"
+    NOT_TRIED = "not tried"
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """bad of n runs of one commit in the confirmation."""
+
+    commit: Sha
+    bad: int
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """What was run before anybody is blamed (docs/architecture.md, Confirmation)."""
+
+    parents: tuple[Tally, ...]
+    culprit: Tally
+    good_end: Tally
+    bad_end: Tally
+    binary_differs: bool | None = None  # culprit's executable against its first parent's; None: not comparable
+    revert: RevertOutcome = RevertOutcome.NOT_TRIED
+
+
+@dataclass(frozen=True, slots=True)
+class FirstBad:
+    """One commit, confirmed."""
+
+    commit: Sha
+    confirmation: Confirmation
+
+
+@dataclass(frozen=True, slots=True)
+class Suspects:
+    """The first bad commit is one of these, newest last; some could not be tested."""
+
+    commits: tuple[Sha, ...]
+    skipped: tuple[Sha, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NotReproduced:
+    """The bad end is not bad."""
+
+    commit: Sha
+    outcomes: tuple[Outcome, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BadAtGoodEnd:
+    """The good end fails too; with `merge_base` it was not the end given but the base of both that was tested."""
+
+    commit: Sha
+    outcome: Outcome
+    merge_base: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Flaky:
+    """One commit gave both answers."""
+
+    commit: Sha
+    bad: int
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class MergeConflict:
+    """Only the merge is bad, each parent is good: a conflict of what it joins."""
+
+    commit: Sha
+    confirmation: Confirmation
+
+
+@dataclass(frozen=True, slots=True)
+class Inconclusive:
+    """The search could not end otherwise; `why` is a sentence."""
+
+    why: str
+
+
+Finding = FirstBad | Suspects | NotReproduced | BadAtGoodEnd | Flaky | MergeConflict | Inconclusive
+
+
+@dataclass(frozen=True, slots=True)
+class Regression:
+    """A failure that was not there before: one signature, the cases that have it, and the range it came in."""
+
+    id: str  # "r0017"
+    signature: Signature
+    cases: tuple[Case, ...]
+    good: Sha
+    bad: Sha
+    branch: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One commit that a search asked about, in the order it asked; `why` is a phrase ("good end", "midpoint")."""
+
+    commit: Commit
+    verdict: Verdict
+    runs: tuple[Run, ...]
+    builds: tuple[Build, ...]
+    why: str = ""
