@@ -86,7 +86,7 @@ class Rig:
         else:
             other = installed(baseline, case.target).sha256
         script = self.smoke.script and hashlib.sha256(_read(Path(self.smoke.script))).hexdigest()
-        facts = [asdict(self.profile(case)), dict(self.smoke.memory), self.smoke.accel, script, other]
+        facts = [asdict(self.profile(case)), dict(self.smoke.memory), case.accel, script, other]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
     def build(self, commit: Sha, target: str) -> Build:

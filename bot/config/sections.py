@@ -260,7 +260,7 @@ class Config(_Section):
     @property
     def smoke_settings(self) -> SmokeSettings:
         smoke = self.smoke
-        return SmokeSettings(smoke.memory, smoke.accel, smoke.deadline, smoke.script, smoke.exclude)
+        return SmokeSettings(smoke.memory, smoke.deadline, smoke.script, smoke.exclude)
 
     @property
     def build_settings(self) -> BuildSettings:

@@ -15,6 +15,13 @@ Sha = str
 """A full 40-hex commit id."""
 
 
+PRECOPY = "precopy"
+"""The plain migration method: over a unix socket, the guest's memory first."""
+
+TCG = "tcg"
+"""The accelerator of qemu-system-* without -accel."""
+
+
 class Direction(StrEnum):
     """Which side of a migration runs the commit under test."""
 
@@ -72,11 +79,34 @@ class Signature:
 
 
 @dataclass(frozen=True, slots=True)
+class Device:
+    """A device of a profile: the value of its -device, and the arguments (backends) that it cannot do without.
+
+    It is plugged where a pattern (fnmatch) fits the machine type, and where both binaries have it and can migrate it.
+    """
+
+    device: str  # "virtio-net-pci,netdev=n0"
+    needs: tuple[str, ...] = ()  # ("-netdev", "hubport,hubid=0,id=n0")
+    machines: tuple[str, ...] = ("*",)
+
+    @property
+    def name(self) -> str:
+        """The device's type, as `-device help` lists it."""
+        return self.device.partition(",")[0]
+
+    @property
+    def args(self) -> tuple[str, ...]:
+        return (*self.needs, "-device", self.device)
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """The device set and options a machine is started with.
 
     Arguments go to both sides; `{dir}` in one stands for a scratch directory of the run. `run` is how long the guest
     runs on the source before it migrates, in seconds; 0 starts the source with -S, so that no guest code runs at all.
+    `devices` are plugged as far as both binaries have them. `guest` boots the bot's own guest, which must go on.
+    `machines` are patterns of the machine types that the profile is for.
     """
 
     name: str
@@ -84,6 +114,9 @@ class Profile:
     source_args: tuple[str, ...] = ()
     destination_args: tuple[str, ...] = ()
     run: float = 0.0
+    devices: tuple[Device, ...] = ()
+    guest: bool = False
+    machines: tuple[str, ...] = ("*",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +140,8 @@ class Case:
     profile: str
     direction: Direction = Direction.SAME
     baseline: str | None = None  # name of a Baseline; None if and only if direction is SAME
+    method: str = PRECOPY  # name of a migration method: "precopy", "exec", "multifd", ...
+    accel: str = TCG  # of both sides; "kvm", perhaps with properties: "kvm,kernel-irqchip=split"
 
     @property
     def arch(self) -> str:
@@ -114,8 +149,16 @@ class Case:
 
     @property
     def id(self) -> str:
-        """One line that names the case in logs, in the store and on the pages."""
-        return "/".join((self.target, self.machine, self.profile, self.direction, self.baseline or "-"))
+        """One line that names the case in logs, in the store and on the pages.
+
+        Method and accelerator are named only where they are not precopy and tcg.
+        """
+        parts = [self.target, self.machine, self.profile, self.direction, self.baseline or "-"]
+        if (self.method, self.accel) != (PRECOPY, TCG):
+            parts.append(self.method)
+        if self.accel != TCG:
+            parts.append(self.accel)
+        return "/".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +173,27 @@ class Binary:
 
 
 @dataclass(frozen=True, slots=True)
+class MachineOptions:
+    """What machine types of one kind are started with besides: data, for it differs by family and release.
+
+    `machines` and `targets` are patterns (fnmatch), `accel` the accelerator it is for (None: any). `options` go behind
+    the type in -M. `cpu` is the -cpu of both sides; `CPU_OF_THE_OLDER` names the default CPU that the older of two
+    different binaries has for the type.
+    """
+
+    why: str
+    machines: tuple[str, ...]
+    targets: tuple[str, ...] = ("*",)
+    accel: str | None = None
+    options: str = ""
+    cpu: str | None = None
+
+
+CPU_OF_THE_OLDER = "older"
+"""`MachineOptions.cpu`: what query-machines of the older binary calls default-cpu-type (since 4.2), if it says it."""
+
+
+@dataclass(frozen=True, slots=True)
 class SmokeSettings:
     """How smokes are run. Times in seconds.
 
@@ -137,10 +201,50 @@ class SmokeSettings:
     """
 
     memory: Mapping[str, str] = field(default_factory=lambda: {"pseries*": "256M", "*": "128M"})
-    accel: str = "tcg"
     deadline: float = 60.0
     script: str | None = None
     exclude: tuple[str, ...] = ("none", "x-remote", "xenfv*", "xenpv*", "nitro*")  # machine types never smoked
+    machines: tuple[MachineOptions, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Which part of the matrix is run: every profile in every direction, by each method with the profiles it is for.
+
+    `methods` maps a method to patterns (fnmatch) of profiles. An accelerator is `tcg`, `kvm` (wanted: where it is not
+    usable that is told), or `kvm-if-usable`.
+    """
+
+    profiles: tuple[str, ...]
+    directions: tuple[Direction, ...]
+    methods: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: {PRECOPY: ("*",)})
+    accels: tuple[str, ...] = (TCG,)
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A failure that is known and not news, why, and what ends that.
+
+    Patterns (fnmatch) and words that are left out fit everything. `source` and `destination` are conditions on the
+    release of a side: `>=9.2`, `<=9.1,>=8.0`, `10.0.13` (that one alone), `10.0` (its point releases too). It ends when
+    the date `expires` (ISO 8601) has passed, or for commits that contain `until`.
+    """
+
+    id: str
+    why: str
+    owner: str
+    expires: str | None = None
+    until: str | None = None  # a commit id, at least 10 hex digits
+    targets: tuple[str, ...] = ("*",)
+    machines: tuple[str, ...] = ("*",)
+    profiles: tuple[str, ...] = ("*",)
+    methods: tuple[str, ...] = ("*",)
+    directions: tuple[Direction, ...] = tuple(Direction)
+    accels: tuple[str, ...] = ("*",)
+    classes: tuple[str, ...] = ("*",)
+    devices: tuple[str, ...] = ("*",)
+    source: str = ""
+    destination: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +265,10 @@ class Inventory:
     arch: str
     version: str
     machines: tuple[MachineType, ...]
+    devices: frozenset[str] = frozenset()  # what -device takes
+    commands: frozenset[str] = frozenset()  # of QMP
+    capabilities: frozenset[str] = frozenset()  # of migration
+    parameters: frozenset[str] = frozenset()  # of migration
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +290,10 @@ class Observation:
     argv: tuple[tuple[str, ...], ...] = ()  # of the source, of the destination
     exits: tuple[int | None, ...] = ()  # exit codes of the source, of the destination; None: ended by us
     logs: tuple[Log, ...] = ()
+    releases: tuple[str, ...] = ()  # of the source, of the destination, as query-version says it: "7.2.22"
+    left_out: tuple[str, ...] = ()  # devices of the profile that were not plugged, each with the reason
+    blamed: tuple[str, ...] = ()  # devices of the profile that fail when plugged alone
+    stream: str | None = None  # sha256 of the recorded stream that stood for the source; None: a live source
 
 
 @dataclass(frozen=True, slots=True)

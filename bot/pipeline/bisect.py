@@ -99,7 +99,7 @@ def bisect(config: Config, work: Path, request: Request, progress: Progress, sto
             machines = known_machines(request.machines, inventory, f"{bad_name} ({bad[:12]})")
             scope = _scope(desk, inventory, target, request.profile, direction, baseline)
         cases = cases_of(target, machines, request.profile, direction, baseline)
-        ran = not_run(config, desk.rig.smoke.accel, {c.profile for c in (*cases, *scope)}, {target}, {direction})
+        ran = not_run(config, cases[0].accel, {c.profile for c in (*cases, *scope)}, {target}, {direction})
         asked = Asked(_regression(cases, good, bad), Question(good, bad, cases[0]), *names, scope=scope, not_run=ran)
         return _conclude(desk, asked, lambda job: perform(job, desk.rig), request.out or work / "out")
 

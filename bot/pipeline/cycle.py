@@ -269,7 +269,7 @@ def _follow(desk: Bench, regression: Regression, runs: list[Run]) -> Report:
     tail = {case.profile for case in regression.cases}
     scope = tuple(r.case for r in runs if r.case.target == lead.target and r.commit == regression.bad)
     each = desk.config.each_tip
-    ran = not_run(desk.config, desk.rig.smoke.accel, {*each.profiles, *tail}, {lead.target}, {*each.directions})
+    ran = not_run(desk.config, lead.accel, {*each.profiles, *tail}, {lead.target}, {*each.directions})
     asked = Asked(
         regression=regression,
         question=Question(regression.good, regression.bad, lead, regression.signature),

@@ -192,7 +192,7 @@ def _report(
         reproduction=None,
         not_run=asked.not_run,
         releases=_releases(repository, question.bad, blamed) if blamed else None,
-        accel="" if asked.command else bench.rig.smoke.accel,
+        accel="" if asked.command else question.case.accel,
         toolchain=builds[-1].toolchain if builds else "",
         host=host(),
         seconds=max(seconds, worked),  # a search that was gone on with took what it took before, too

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from itertools import pairwise
 
-from bot.model import Binary, Profile, SmokeSettings
+from bot.model import TCG, Binary, Case, Profile, SmokeSettings
 
 DIRECTORY = "{dir}"  # in a profile's arguments: the run's scratch directory
 _ACCEL_OPTIONS = ("-accel", "-enable-kvm", "--accel", "--enable-kvm")
@@ -14,7 +14,7 @@ _MACHINE_OPTIONS = ("-M", "-machine", "--machine")
 
 
 def shared(
-    machine: str, profile: Profile, settings: SmokeSettings, *, memory: bool = True, print_accel: bool = True
+    case: Case, profile: Profile, settings: SmokeSettings, *, memory: bool = True, print_accel: bool = True
 ) -> list[str]:
     """The arguments that both sides have: display, machine type, accelerator, memory, the profile's own, -S.
 
@@ -22,8 +22,9 @@ def shared(
     `print_accel=False` leaves tcg out, which is the default of qemu-system-*. `memory=False` leaves -m out, for boards
     that accept only their own size.
     """
-    accel = f",accel={settings.accel}" if not _chooses_accel(profile) else ""
-    if settings.accel == "tcg" and not print_accel:
+    machine = case.machine
+    accel = f",accel={case.accel}" if not _chooses_accel(profile) else ""
+    if case.accel == TCG and not print_accel:
         accel = ""
     size = next((value for pattern, value in settings.memory.items() if fnmatchcase(machine, pattern)), None)
     own = {*profile.args, *profile.source_args, *profile.destination_args}

@@ -64,7 +64,7 @@ def migrate(
         for memory in (True, False):
             plan = Plan(
                 case.machine, source, destination,
-                tuple(shared(case.machine, profile, settings, memory=memory)),
+                tuple(shared(case, profile, settings, memory=memory)),
                 profile.source_args, profile.destination_args, profile.run, settings.deadline + profile.run,
             )  # fmt: skip
             work = _smoke(plan, case.direction, controls, directory, sockets)

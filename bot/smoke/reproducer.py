@@ -70,9 +70,7 @@ def reproducer(
     the destination has loaded the stream; else it failed.
     """
     places = sides(case, source, destination, new=new, old=old)
-    common = [
-        a.replace(DIRECTORY, ".") for a in shared(case.machine, profile, settings, memory=memory, print_accel=False)
-    ]
+    common = [a.replace(DIRECTORY, ".") for a in shared(case, profile, settings, memory=memory, print_accel=False)]
     plain = all(_PLAIN.fullmatch(argument) for argument in common)
     options = _assignment(common) if plain else _array(common)
     use = "$O" if plain else '"${O[@]}"'

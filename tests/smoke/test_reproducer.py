@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bot.errors import Stopped
-from bot.model import Binary, Case, Direction, Profile, SmokeSettings
+from bot.model import TCG, Binary, Case, Direction, Profile, SmokeSettings
 from bot.smoke.reproducer import WIDTH, reproducer, run_as_printed, sides
 from tests.smoke.conftest import BARE
 from tests.testing.qemu import children, installed, nothing_left, second, until
@@ -26,10 +26,11 @@ def case(direction: Direction = Direction.SAME, machine: str = "pc-q35-7.2", arc
 
 def text(
     direction: Direction, profile: Profile, source: Binary, destination: Binary, machine: str = "pc-q35-7.2",
-    arch: str = "x86_64", settings: SmokeSettings | None = None,
+    arch: str = "x86_64", accel: str = TCG,
 ) -> str:  # fmt: skip
+    asked = replace(case(direction, machine, arch), accel=accel)
     return reproducer(
-        case(direction, machine, arch), profile, settings or SmokeSettings(), source, destination,
+        asked, profile, SmokeSettings(), source, destination,
         source_name="v2.12.0", destination_name="master db736e0437aa",
     )  # fmt: skip
 
@@ -96,7 +97,7 @@ def test_the_shell_reads_what_the_smoke_runs(tmp_path: Path, profile: Profile, d
 
 def test_the_accelerator_is_said_if_it_is_not_the_default() -> None:
     assert "accel" not in text(Direction.FORWARD, BARE, BUILT, BUILT)
-    assert "-M pc-q35-7.2,accel=kvm" in text(Direction.FORWARD, BARE, BUILT, BUILT, settings=SmokeSettings(accel="kvm"))
+    assert "-M pc-q35-7.2,accel=kvm" in text(Direction.FORWARD, BARE, BUILT, BUILT, accel="kvm")
 
 
 @pytest.mark.parametrize(
