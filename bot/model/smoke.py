@@ -270,6 +270,11 @@ class Inventory:
     capabilities: frozenset[str] = frozenset()  # of migration
     parameters: frozenset[str] = frozenset()  # of migration
 
+    @property
+    def release(self) -> str:
+        """The version's number alone."""
+        return self.version.partition(" ")[0]
+
 
 @dataclass(frozen=True, slots=True)
 class Log:

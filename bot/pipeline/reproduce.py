@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from bot.model import Direction, Report, Reproduction, Run
+from dataclasses import replace
+
+from bot.model import PRECOPY, Direction, Report, Reproduction, Run
 from bot.pipeline.bench import Bench
 from bot.smoke.reproducer import reproducer, run_as_printed, sides
+from bot.smoke.smoke import settled
+
+_PRINTABLE = (PRECOPY, "exec")
 
 
 def reproduce(desk: Bench, report: Report) -> Reproduction | None:
-    """None where there is nothing to print: a smoke script of the user's own, or an end that has no binary."""
+    """None where there is nothing to print: a smoke script of the user's own, or an end that has no binary.
+
+    Nor where two shell commands cannot do it: other methods than precopy and exec, and our own guest.
+    """
     culprit, case = report.culprit, report.case
     if desk.rig.smoke.script is not None or culprit is None or not culprit.parents:
+        return None
+    profile = desk.rig.profile(case)
+    if case.method not in _PRINTABLE or profile.guest:
         return None
     bad = desk.rig.build(report.bad.sha, case.target).binary
     good = desk.rig.build(culprit.parents[0], case.target).binary
@@ -21,15 +32,16 @@ def reproduce(desk: Bench, report: Report) -> Reproduction | None:
     far = other or bad
     source, destination = (far, bad) if case.direction is Direction.FORWARD else (bad, far)
     names = {bad.sha256: report.bad_name, far.sha256: report.names.get(case.baseline or "", report.bad_name)}
+    common = settled(
+        case, profile, source, destination, desk.rig.smoke,
+        controls=desk.rig.controls, scratch=desk.rig.scratch, stop=desk.stop,
+    )  # fmt: skip
     text = reproducer(
-        case,
-        desk.rig.profile(case),
-        desk.rig.smoke,
+        replace(common, memory=_memory(report)),
         source,
         destination,
         source_name=names[source.sha256],
         destination_name=names[destination.sha256],
-        memory=_memory(report),
     )
     places = sides(case, source, destination)
     old = {"old": far} if "old" in (places.source, places.destination) else {}

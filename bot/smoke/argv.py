@@ -2,38 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import pairwise
 
-from bot.model import TCG, Binary, Case, Profile, SmokeSettings
+from bot.model import TCG, Binary, Case, Device, MachineOptions, Profile, SmokeSettings
 
 DIRECTORY = "{dir}"  # in a profile's arguments: the run's scratch directory
 _ACCEL_OPTIONS = ("-accel", "-enable-kvm", "--accel", "--enable-kvm")
 _MACHINE_OPTIONS = ("-M", "-machine", "--machine")
 
 
-def shared(
-    case: Case, profile: Profile, settings: SmokeSettings, *, memory: bool = True, print_accel: bool = True
-) -> list[str]:
-    """The arguments that both sides have: display, machine type, accelerator, memory, the profile's own, -S.
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What both sides of a case are started with, settled for two binaries.
 
-    The accelerator goes into -M, the form that every QEMU takes (-accel came with 2.9), unless the profile chooses one;
-    `print_accel=False` leaves tcg out, which is the default of qemu-system-*. `memory=False` leaves -m out, for boards
-    that accept only their own size.
+    `devices` are those of the profile that both can plug and migrate, `cpu` the -cpu that both get. `memory` False
+    leaves -m out, for boards that accept only their own size.
     """
-    machine = case.machine
-    accel = f",accel={case.accel}" if not _chooses_accel(profile) else ""
-    if case.accel == TCG and not print_accel:
-        accel = ""
-    size = next((value for pattern, value in settings.memory.items() if fnmatchcase(machine, pattern)), None)
-    own = {*profile.args, *profile.source_args, *profile.destination_args}
-    return [
-        "-display", "none", "-M", f"{machine}{accel}",
-        *(("-m", size) if memory and size and not own & {"-m", "--m"} else ()),
-        *profile.args,
-        *(("-S",) if profile.run == 0 else ()),
-    ]  # fmt: skip
+
+    case: Case
+    profile: Profile
+    settings: SmokeSettings
+    devices: tuple[Device, ...] = ()
+    cpu: str | None = None
+    memory: bool = True
+
+    def arguments(self, *, print_accel: bool = True) -> list[str]:
+        """Display, machine type, accelerator, CPU, memory, the profile's own, devices, -S.
+
+        The accelerator goes into -M, the form that every QEMU takes (-accel came with 2.9), unless the profile chooses
+        one; `print_accel=False` leaves tcg out, which is the default of qemu-system-*.
+        """
+        case, profile = self.case, self.profile
+        machine = "".join([case.machine, *(f",{m.options}" for m in machine_options(case, self.settings) if m.options)])
+        if not _chooses_accel(profile) and (case.accel != TCG or print_accel):
+            machine += f",accel={case.accel}"
+        patterns = self.settings.memory.items()
+        size = next((value for pattern, value in patterns if fnmatchcase(case.machine, pattern)), None)
+        own = {*profile.args, *profile.source_args, *profile.destination_args}
+        return [
+            "-display", "none", "-M", machine,
+            *(("-cpu", self.cpu) if self.cpu and "-cpu" not in own else ()),
+            *(("-m", size) if self.memory and size and not own & {"-m", "--m"} else ()),
+            *profile.args,
+            *(argument for device in self.devices for argument in device.args),
+            *(("-S",) if profile.run == 0 else ()),
+        ]  # fmt: skip
+
+
+def machine_options(case: Case, settings: SmokeSettings) -> Iterator[MachineOptions]:
+    """The entries of `smoke.machines` that are for the case, in the order in which they are configured."""
+    for entry in settings.machines:
+        if (
+            any(fnmatchcase(case.machine, pattern) for pattern in entry.machines)
+            and any(fnmatchcase(case.target, pattern) or fnmatchcase(case.arch, pattern) for pattern in entry.targets)
+            and entry.accel in (None, case.accel.partition(",")[0])
+        ):
+            yield entry
 
 
 def firmware(binary: Binary) -> list[str]:

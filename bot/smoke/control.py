@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bot.core.signature import is_warning, normalise
@@ -53,17 +53,20 @@ class Controls:
         return known
 
     async def control(
-        self, binary: Binary, common: Sequence[str], extra: Sequence[str], run: float, directory: Path, deadline: float
-    ) -> Control:
+        self, binary: Binary, common: Sequence[str], extra: Sequence[str], run: float, directory: Path, deadline: float,
+        *, again: bool = False,
+    ) -> Control:  # fmt: skip
         """The control run of a command line, as `argv.side` takes it apart; the guest runs for `run` seconds.
 
         `directory` is where the socket goes and what {dir} stands for; `deadline` the seconds it may take in all.
+        `again` makes a fresh one whatever is known; what either printed counts as expected from then on.
         """
         key = (binary.sha256, binary.data_dir, tuple(common), tuple(extra), run)
         with self._lock:
             known = self._controls.get(key)
-        if known is None:
-            known = await _control(side(binary, common, extra, str(directory)), run, directory / "c", deadline)
+        if known is None or again:
+            fresh = await _control(side(binary, common, extra, str(directory)), run, directory / "c", deadline)
+            known = fresh if known is None else replace(fresh, lines=fresh.lines | known.lines)
             with self._lock:
                 self._controls[key] = known
         return known

@@ -83,7 +83,15 @@ async def _questions(machine: Qemu) -> Inventory:
             )
             for entry in sorted(listed, key=lambda entry: matrix.version_key(entry["name"]))
         ),
+        devices=await _names(machine, "qom-list-types", "name", implements="device", abstract=False),
+        commands=await _names(machine, "query-commands", "name"),
+        capabilities=await _names(machine, "query-migrate-capabilities", "capability"),
+        parameters=frozenset(await machine.ask("query-migrate-parameters")),
     )
+
+
+async def _names(machine: Qemu, command: str, key: str, **arguments: object) -> frozenset[str]:
+    return frozenset(str(entry[key]) for entry in await machine.ask(command, **arguments))
 
 
 async def _how(machine: Qemu, error: Exception) -> str:

@@ -21,16 +21,17 @@ _INFRA = re.compile(
 )
 _OUTSIDE = (-9, -15, -2, -1)  # KILL, TERM, INT, HUP: QEMU raises none of them itself
 _ENDED = re.compile(r"terminating on signal \d+")
-_ABSENT = re.compile(
+ABSENT = re.compile(
     r"is not a valid device model name|[Uu]nsupported machine type|invalid option|unable to find CPU model"
     r"|^-[\w-]+ .*(?:[Pp]roperty '[^']*' not found|[Pp]roperty not found|Invalid parameter|is not a valid)"
     r"|expects a pluggable device type|[Ii]nvalid accelerator|No accelerator found|accelerator .* is not available"
     r"|Device '[^']+' (?:not found|could not be initialized)|is not compiled into this binary"
 )
-_BLOCKED = re.compile(
+BLOCKED = re.compile(
     r"non-migratable|not migratable|[Mm]igration (?:is )?(?:disabled|blocked|not supported)|disallowed"
 )
 _MEMORY = re.compile(r"RAM|[Mm]emory|\bram")
+_STANDS = ("prelaunch", "paused")
 _FIRST_GLOBAL_STATE = (2, 4)  # 13d16814d2 (2.4): types up to 2.3 have store-global-state=off
 
 
@@ -58,6 +59,11 @@ class Side:
     said: str
     trace: str
 
+    @classmethod
+    def absent(cls, name: str) -> Side:
+        """A side that was never started."""
+        return cls(name, (), False, None, None, None, "", "", "")
+
     @property
     def killed_from_outside(self) -> bool:
         return self.returncode in _OUTSIDE or (self.returncode == 0 and bool(_ENDED.search(self.stderr)))
@@ -78,10 +84,21 @@ class Facts:
     s0: str | None = None  # the source's runstate before the migration
     timed_out: bool = False
     refused: tuple[str, str] | None = None
+    untestable: str | None = None  # why it could not be tried at all
+    mismatch: str | None = None  # where the destination's memory is not the source's
+    complaint: str | None = None  # why the guest did not go on
+    hop: int = 1  # 2: back to a fresh QEMU of the first source
+    takes_state: bool = True  # the destination takes over the source's runstate
+    all_sides: tuple[Side, ...] = ()  # every process, in the order of their start
 
     @property
     def sides(self) -> tuple[Side, Side]:
         return self.source, self.destination
+
+    @property
+    def unstarted(self) -> tuple[Side, ...]:
+        """Processes that never answered."""
+        return tuple(side for side in self.all_sides or self.sides if not side.connected)
 
     @property
     def status(self) -> str:
@@ -100,7 +117,10 @@ class Judgement:
 def judge(facts: Facts) -> Judgement:
     """What became of a migration whose two sides did start."""
     source, destination = facts.sides
-    rules = (_infrastructure, _crash, _hang, _refusal, _end, _statuses, _stray_lines, _runstate)
+    rules = (
+        _infrastructure, _crash, _untestable, _hang, _refusal, _end,
+        _statuses, _stray_lines, _runstate, _memory, _guest,
+    )  # fmt: skip
     for rule in rules:
         found = rule(facts, source, destination)
         if found is not None:
@@ -114,15 +134,15 @@ def judge_start(facts: Facts, culprits: frozenset[str], starts_elsewhere: bool) 
     `culprits` are the names of the sides that run the commit under test; `starts_elsewhere` says whether the reference
     (the other release, or the same binary alone) starts with the failing side's command line.
     """
-    failed = [side for side in facts.sides if not side.connected]
+    failed = facts.unstarted
     infra = _infrastructure(facts, *facts.sides)
     if infra is not None:
         return infra
-    strangers = [side for side in failed if side.name not in culprits]
+    strangers = tuple(side for side in failed if side.name not in culprits)
     side = (strangers or failed)[0]
     mark = start_signature(side)
     message = root_cause(side.stderr) or _how(side)
-    absent = any(_ABSENT.search(_without_program(line)) for line in side.stderr.splitlines())
+    absent = any(ABSENT.search(_without_program(line)) for line in side.stderr.splitlines())
     if strangers or absent or not starts_elsewhere:
         return Judgement(Outcome.UNTESTABLE, mark, f"{side.name} does not start: {message}")
     if side.returncode is None:
@@ -141,7 +161,7 @@ def start_signature(side: Side) -> Signature:
 
 def wants_other_memory(facts: Facts) -> bool:
     """Whether a side that did not start complains of its memory: a board of fixed size wants no -m."""
-    return any(_MEMORY.search(side.stderr) for side in facts.sides if not side.connected and side.returncode)
+    return any(_MEMORY.search(side.stderr) for side in facts.unstarted if side.returncode)
 
 
 def _without_program(line: str) -> str:
@@ -171,6 +191,10 @@ def _crash(facts: Facts, source: Side, destination: Side) -> Judgement | None:
     return None
 
 
+def _untestable(facts: Facts, source: Side, destination: Side) -> Judgement | None:
+    return Judgement(Outcome.UNTESTABLE, None, facts.untestable) if facts.untestable is not None else None
+
+
 def _hang(facts: Facts, source: Side, destination: Side) -> Judgement | None:
     if not facts.timed_out:
         return None
@@ -184,7 +208,7 @@ def _refusal(facts: Facts, source: Side, destination: Side) -> Judgement | None:
     name, text = facts.refused
     if name == destination.name:
         return Judgement(Outcome.FAIL_DST, signature(text, 1), text)
-    blocked = _BLOCKED.search(text)
+    blocked = BLOCKED.search(text)
     return Judgement(Outcome.UNTESTABLE if blocked else Outcome.FAIL_SRC, signature(text, 1), text)
 
 
@@ -224,10 +248,25 @@ def _stray_lines(facts: Facts, source: Side, destination: Side) -> Judgement | N
 
 def _runstate(facts: Facts, source: Side, destination: Side) -> Judgement | None:
     expected = expected_runstate(facts.machine, facts.s0 or "", destination.argv)
-    if destination.runstate == expected:
+    if destination.runstate == expected or (not facts.takes_state and destination.runstate in _STANDS):
         return None
     mark = Signature("runstate", detail=f"{facts.s0} -> {destination.runstate}, not {expected}")
     return Judgement(Outcome.SILENT, mark, f"destination is {destination.runstate}, expected {expected}")
+
+
+def _memory(facts: Facts, source: Side, destination: Side) -> Judgement | None:
+    if facts.mismatch is None:
+        return None
+    block = facts.mismatch.partition(" at ")[0]
+    return Judgement(
+        Outcome.SILENT, Signature("memory", block), f"memory differs after the migration: {facts.mismatch}"
+    )
+
+
+def _guest(facts: Facts, source: Side, destination: Side) -> Judgement | None:
+    if facts.complaint is None:
+        return None
+    return Judgement(Outcome.SILENT, Signature("guest", detail=facts.complaint), f"the guest: {facts.complaint}")
 
 
 def expected_runstate(machine: str, s0: str, destination_argv: tuple[str, ...]) -> str:

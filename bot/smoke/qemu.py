@@ -59,12 +59,14 @@ class _Client(QMPClient):
 class Qemu:
     """A QEMU that `qemu` started. Its migration status and RESUME are noted as the events come, none can be missed."""
 
-    def __init__(self, name: str, began: float, changed: asyncio.Event | None = None) -> None:
+    def __init__(self, name: str, argv: Sequence[str], began: float, changed: asyncio.Event | None = None) -> None:
         self.name = name  # "source", "destination", "control"
         self.connected = False
         self.migration: str | None = None  # last status of a MIGRATION event
         self.runstate: str | None = None  # last answer of query-status
         self.resumed = False
+        self.dismissed = False  # it was told to quit when it had done its part
+        self.argv = tuple(argv)
         self.changed = changed or asyncio.Event()  # set at each event and at the end of the process
         self.process: Child
         self.client = _Client(self._hear)
@@ -120,6 +122,10 @@ class Qemu:
         self.runstate = str((await self.ask("query-status"))["status"])
         return self.runstate
 
+    async def monitor(self, command: str) -> str:
+        """The answer of a command of the human monitor, for what QMP does not know. Raises as `ask` does."""
+        return str(await self.ask("human-monitor-command", command_line=command))
+
     async def _race(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
         """The coroutine's result, or `Gone` if the process ends first."""
         asked = asyncio.ensure_future(coroutine)
@@ -159,7 +165,7 @@ async def qemu(
     """
     if len(os.fsencode(socket)) > SOCKET_PATH_LIMIT:
         raise InfraError(f"socket path of over {SOCKET_PATH_LIMIT} bytes: {socket}")
-    machine = Qemu(name, began, changed)
+    machine = Qemu(name, argv, began, changed)
     try:
         await machine.client.start_server(str(socket))
     except QMPError as error:

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot.errors import InfraError
-from bot.model import Binary, Case, Direction, Profile, Reproduction, SmokeSettings
-from bot.smoke.argv import DIRECTORY, shared
+from bot.model import Binary, Case, Direction, Reproduction
+from bot.smoke.argv import DIRECTORY, Common
 from bot.smoke.child import child
 from bot.smoke.until import until_stopped
 
@@ -51,9 +51,7 @@ def sides(case: Case, source: Binary, destination: Binary, *, new: str = "new", 
 
 
 def reproducer(
-    case: Case,
-    profile: Profile,
-    settings: SmokeSettings,
+    common: Common,
     source: Binary,
     destination: Binary,
     *,
@@ -61,18 +59,17 @@ def reproducer(
     destination_name: str,
     new: str = "new",
     old: str = "old",
-    memory: bool = True,
 ) -> str:
     """The two commands, with `source_name` and `destination_name` in comments. Lines end before column 75.
 
-    An argument that is longer than that stays on a line of its own, whole. `memory` is False if the case ran without -m
-    (see `Observation.argv`). `{dir}` in a profile becomes the current directory. The exit printed at the end is 124 if
-    the destination has loaded the stream; else it failed.
+    An argument that is longer than that stays on a line of its own, whole. `{dir}` in a profile becomes the current
+    directory. The exit printed at the end is 124 if the destination has loaded the stream; else it failed.
     """
+    case, profile = common.case, common.profile
     places = sides(case, source, destination, new=new, old=old)
-    common = [a.replace(DIRECTORY, ".") for a in shared(case, profile, settings, memory=memory, print_accel=False)]
-    plain = all(_PLAIN.fullmatch(argument) for argument in common)
-    options = _assignment(common) if plain else _array(common)
+    words = [a.replace(DIRECTORY, ".") for a in common.arguments(print_accel=False)]
+    plain = all(_PLAIN.fullmatch(argument) for argument in words)
+    options = _assignment(words) if plain else _array(words)
     use = "$O" if plain else '"${O[@]}"'
     save = [*_program(places.source, source, case), use, *_extra(profile.source_args), "-monitor", "stdio"]
     load = [

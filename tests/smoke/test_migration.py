@@ -180,7 +180,12 @@ def test_an_era_without_a_status_of_the_destination(run: Smoke, monkeypatch: pyt
 
 def test_an_era_with_the_old_speed_commands(run: Smoke, monkeypatch: pytest.MonkeyPatch) -> None:
     commands = [{"name": "migrate_set_speed"}, {"name": "migrate_set_downtime"}]
-    old = {"query-commands": commands, "migrate_set_speed": {}, "migrate_set_downtime": {}}
+    old = {
+        "query-commands": commands,
+        "query-migrate-parameters": {},
+        "migrate_set_speed": {},
+        "migrate_set_downtime": {},
+    }
     asked = _asking(monkeypatch, old)
     assert run().outcome is Outcome.PASS
     assert ("source", "migrate_set_speed") in asked and ("source", "migrate-set-parameters") not in asked

@@ -12,6 +12,7 @@ import pytest
 
 from bot.errors import Stopped
 from bot.model import TCG, Binary, Case, Direction, Profile, SmokeSettings
+from bot.smoke.argv import Common
 from bot.smoke.reproducer import WIDTH, reproducer, run_as_printed, sides
 from tests.smoke.conftest import BARE
 from tests.testing.qemu import children, installed, nothing_left, second, until
@@ -30,7 +31,7 @@ def text(
 ) -> str:  # fmt: skip
     asked = replace(case(direction, machine, arch), accel=accel)
     return reproducer(
-        asked, profile, SmokeSettings(), source, destination,
+        Common(asked, profile, SmokeSettings()), source, destination,
         source_name="v2.12.0", destination_name="master db736e0437aa",
     )  # fmt: skip
 

@@ -1,0 +1,20 @@
+"""Saved to a file, restored from it: what `virsh save` does, and what golden streams are made by.
+
+The destination of a running guest starts without -S here, so that it goes on by itself.
+"""
+
+from __future__ import annotations
+
+from bot.smoke.scene import Method, Scene
+
+
+class Exec(Method):
+    name = "exec"
+    autostart = True
+
+    async def transfer(self, scene: Scene) -> None:
+        file = scene.file("state")
+        await scene.send(f"exec:cat >{file}")
+        if await scene.sent():
+            await scene.listen(f"exec:cat {file}")
+            await scene.settle()
