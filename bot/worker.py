@@ -40,6 +40,7 @@ from bot.model import (
 )
 from bot.progress import Progress
 from bot.smoke.control import Controls
+from bot.smoke.golden import Goldens
 from bot.smoke.inspect import inspect
 from bot.smoke.smoke import smoke
 
@@ -58,6 +59,7 @@ class Rig:
     stop: threading.Event
     smokes: int = 1  # at once
     controls: Controls = field(default_factory=Controls)
+    goldens: Goldens | None = None  # recorded streams of baselines; None: sources are live
 
     def profile(self, case: Case) -> Profile:
         try:
@@ -197,7 +199,7 @@ def _one(commit: Sha, binary: Binary, case: Case, other: Binary | None, rig: Rig
     source, destination = (far, binary) if case.direction is Direction.FORWARD else (binary, far)
     observation = smoke(
         case, rig.profile(case), source, destination, rig.smoke,
-        controls=rig.controls, scratch=rig.scratch, stop=rig.stop,
+        controls=rig.controls, goldens=rig.goldens, scratch=rig.scratch, stop=rig.stop,
     )  # fmt: skip
     return Run(
         commit=commit,

@@ -16,6 +16,7 @@ from bot.errors import UserError
 from bot.host.git import Repository
 from bot.model import Baseline, Build, BuildKind, Case, Direction, Inventory, Outcome, Profile, Run
 from bot.progress import Progress
+from bot.smoke.golden import Goldens
 from bot.smoke.inspect import inspect
 from bot.store.store import Store
 from bot.worker import Rig
@@ -112,6 +113,7 @@ def bench(
         progress=progress,
         stop=stop,
         smokes=config.executor.smokes or os.cpu_count() or 1,
+        goldens=Goldens(work / "goldens"),
     )
     return Bench(config, work, repository, Store(work), rig, progress, stop)
 

@@ -44,7 +44,7 @@ class _Save(Method):
         await self.transfer(scene)
         if scene.source.alive and scene.source.migration == "completed":
             await scene.source.query_status()
-            self.memory = await memory.read(scene.source, scene.file("."))
+            self.memory = await memory.read(scene.source, scene.file("."), quick=False)
             scene.finish()
 
     async def transfer(self, scene: Scene) -> None:

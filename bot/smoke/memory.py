@@ -2,12 +2,13 @@
 
 Where RAM lies is asked (`info mtree -f`, 2.10 and later), its content read through the process's own mapping
 (`gpa2hva`, /proc/PID/mem): pages that were never touched are told by the kernel's page map, so that 128 MB of a guest
-that did not run cost two milliseconds and not the eighty that `pmemsave` takes. Where the kernel does not let us look,
-`pmemsave` is used; both give the same digest, which a test holds.
+that did not run cost a few milliseconds and not the hundreds that `pmemsave` takes. Where the kernel does not let us
+look, `pmemsave` is used; both give the same digest, which a test holds. A difference counts only if `pmemsave` sees it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -26,7 +27,8 @@ _LINE = re.compile(
 )
 _VIEW_OF_MEMORY = re.compile(r'^ AS "memory"', re.MULTILINE)
 _HOST_ADDRESS = re.compile(r"is (0x[0-9a-f]+)")
-_PRESENT = np.uint64(3 << 62)  # pagemap bits 62 and 63: swapped, present (Documentation/admin-guide/mm/pagemap.rst)
+_OWN = np.uint64(1 << 62 | 1 << 56)  # pagemap: swapped, or mapped by this process alone; the zero page is neither
+_KSM = Path("/sys/kernel/mm/ksm/run")  # merged pages are not mapped by one process alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +53,30 @@ class Unreadable(Exception):
     """Memory cannot be read this way; the text says why."""
 
 
-async def read(machine: Qemu, directory: Path) -> Memory | None:
+async def read(machine: Qemu, directory: Path, *, quick: bool = True) -> Memory | None:
     """The memory of a QEMU whose guest stands still; None if it has none that can be named.
 
-    `directory` takes the files of `pmemsave`, a range at a time. Raises `Gone` and `Refused` as `Qemu.ask` does.
+    `directory` takes the files of `pmemsave`, a range at a time; without `quick` nothing else is used. Raises `Gone`
+    and `Refused` as `Qemu.ask` does.
     """
     ranges = parse_mtree(await machine.monitor("info mtree -f"))
     if not ranges:
         return None
+    if quick and not _merged():
+        with contextlib.suppress(Unreadable, OSError):
+            return _digest(ranges, _Mapped(machine.process.pid, await _host_addresses(machine, ranges)))
+    return await _by_pmemsave(machine, ranges, directory)
+
+
+def _merged() -> bool:
+    """Whether the kernel merges equal pages of processes, so that its page map does not tell whose they are."""
     try:
-        return _digest(ranges, _Mapped(machine.process.pid, await _host_addresses(machine, ranges)))
-    except (Unreadable, OSError):
-        return await by_pmemsave(machine, ranges, directory)
+        return _KSM.read_text().strip() == "1"
+    except OSError:
+        return False
 
 
-async def by_pmemsave(machine: Qemu, ranges: tuple[Range, ...], directory: Path) -> Memory:
+async def _by_pmemsave(machine: Qemu, ranges: tuple[Range, ...], directory: Path) -> Memory:
     """The same by QMP `pmemsave`, for machines on which we may not look into other processes."""
     pages: dict[Range, list[tuple[int, bytes]]] = {}
     file = directory / f"{machine.name}.memory"
@@ -153,7 +164,7 @@ class _Mapped:
             entries = np.frombuffer(file.read(count * 8), dtype=np.uint64)
         if len(entries) != count:
             raise Unreadable(f"{self._pagemap} is short")
-        there = np.concatenate(([False], (entries & _PRESENT) != 0, [False]))
+        there = np.concatenate(([False], (entries & _OWN) != 0, [False]))
         edges = np.flatnonzero(there[1:] != there[:-1]).reshape(-1, 2)
         for low, high in edges.tolist():
             start = max((first + low) * host - begin, 0)

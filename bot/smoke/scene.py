@@ -250,12 +250,16 @@ class Scene:
         self.finish()
 
     async def _compare(self) -> None:
-        """The destination's memory must be the source's; both stand still."""
-        if self._source is not None and not self._source.dismissed:
-            self.kept = await memory.read(self._source, self._directory)
-        there = await memory.read(self.destination, self._directory)
-        if self.kept is not None and there is not None:
-            self._facts["mismatch"] = memory.difference(self.kept, there)
+        """The destination's memory must be the source's; both stand still. A difference is looked at a second time."""
+        mismatch: str | None = None
+        for quick in (True, False):
+            if self._source is not None and not self._source.dismissed:
+                self.kept = await memory.read(self._source, self._directory, quick=quick)
+            there = await memory.read(self.destination, self._directory, quick=quick)
+            mismatch = memory.difference(self.kept, there) if self.kept is not None and there is not None else None
+            if mismatch is None:
+                return
+        self._facts["mismatch"] = mismatch
 
     async def _prove(self) -> None:
         """Our own guest must show on the destination's console that it goes on."""
