@@ -61,6 +61,7 @@ class Method(abc.ABC):
     autostart: ClassVar[bool] = False  # the destination of a running guest goes on by itself
     late: ClassVar[bool] = False  # the destination starts when the source has left
     stands: ClassVar[bool] = False  # the guest is stopped before
+    takes_state: ClassVar[bool] = True  # the destination takes over the source's runstate
 
     def lacks(self, source: Inventory, destination: Inventory) -> str | None:
         """Why the method cannot be used between two binaries, in words; None if it can."""
@@ -198,7 +199,7 @@ class Scene:
     async def order(self, machine: Qemu, command: str) -> None:
         """A command of the human monitor that says nothing if it works. Raises `Refused` with what it says."""
         self.stage = Stage.MIGRATE
-        answer = (await machine.monitor(command)).strip()
+        answer = judged_lines(await machine.monitor(command))  # its warnings go there as well
         if answer:
             raise Refused(machine.name, answer)
         machine.migration = "completed"
@@ -368,7 +369,7 @@ class Scene:
             stage=self.stage,
             s0=self.s0,
             hop=self.hop,
-            takes_state=not self._method.late,
+            takes_state=self._method.takes_state,
             all_sides=tuple(sides.values()),
             **self._facts,  # type: ignore[arg-type]  # by the names of fields, set in this class only
         )

@@ -10,6 +10,7 @@ _SLOW = 64 * 1024  # bytes per second: precopy cannot end before postcopy was as
 class Postcopy(Method):
     name = "postcopy"
     capabilities = (("postcopy-ram", "x-postcopy-ram"),)
+    takes_state = False  # a destination with -S is paused, whatever the source was
 
     async def transfer(self, scene: Scene) -> None:
         await scene.limit(_SLOW)

@@ -18,6 +18,7 @@ class SaveVm(Method):
     name = "savevm"
     late = True
     stands = True
+    takes_state = False  # loadvm leaves that as it was
     arguments = ("-drive", "if=none,id=bot-state,format=qcow2,file={dir}/state.qcow2")
 
     async def transfer(self, scene: Scene) -> None:
