@@ -21,7 +21,7 @@ from tests.testing.qemu import installed, nothing_left, second
 Release = Callable[..., Binary]
 
 PATIENCE = 60.0  # seconds for one wait
-PAGE = 0x1000000 + 1234 * 4096  # address of one of the guest's pages on x86
+PAGE = 0x1000000 + 1234 * 4096  # one of the guest's pages, from the beginning of RAM
 
 
 def found(arch: str, machine: str) -> Guest:
@@ -78,7 +78,7 @@ def test_every_source_is_assembled_and_used() -> None:
     ("source", "destination", "expected"),
     [
         (b"ABB", b"BB", None),
-        (b"SeaBIOS\r\nAB", b"BBBB", None),
+        (b"SeaBIOS, ESC for menu, A, B\r\nAB", b"BBBB", None),
         (b"AB", b"B", "guest stopped soon after the migration"),
         (b"AB", b"", "guest printed nothing after the migration"),
         (b"AB", b"BBE", "a page lost what was written to it"),
@@ -86,6 +86,9 @@ def test_every_source_is_assembled_and_used() -> None:
         (b"AB", b"ABB", "guest started anew"),
         (b"AB", b"B\x00B", "console printed what the guest did not write"),
         (b"ABE", b"", "a page lost what was written to it before the migration"),
+        (b"AB", b"BAB", "guest started anew"),
+        (b"AB", b"BSeaBIOS\r\nABE", "console printed what the guest did not write"),
+        (b"SeaBIOS, ESC for menu, A, B\r\n", b"BB", "guest was not running before the migration"),
         (b"A", b"BB", "guest was not running before the migration"),
         (b"", b"ABB", "guest was not running before the migration"),
     ],
@@ -133,7 +136,6 @@ async def migrated(
     destination: Binary,
     *options: str,
     arch: str = "x86_64",
-    memory: str = "128M",
     paused: bool = False,
 ) -> AsyncIterator[Migrated]:
     """Run the guest on the source until it is up, and migrate it; `paused` keeps it from running at the destination."""
@@ -141,7 +143,7 @@ async def migrated(
     image, gdb, uri = top / "image", top / "gdb", f"unix:{top / 'm'}"
     consoles = top / "source.console", top / "destination.console"
     image.write_bytes(guest.image)
-    common = ("-nodefaults", "-display", "none", "-M", machine, "-m", memory, *options)
+    common = ("-nodefaults", "-display", "none", "-M", machine, "-m", "256M" if arch == "ppc64" else "128M", *options)
     incoming = ("-incoming", uri, "-gdb", f"unix:{gdb},server=on,wait=off", *(["-S"] if paused else []))
     argv = [
         [str(binary.path), *firmware(binary), *common, *guest.arguments(str(image), str(console)), *extra]
@@ -198,8 +200,7 @@ def test_x86_goes_on(top: Path, source: Release, destination: Release, machine: 
 def test_other_architectures_go_on(top: Path, arch: str, release: Release, machine: str, cpu: str | None) -> None:
     async def play() -> None:
         options = ("-cpu", cpu) if cpu else ()
-        memory = "256M" if arch == "ppc64" else "128M"
-        async with migrated(top, machine, release(arch), release(arch), *options, arch=arch, memory=memory) as guest:
+        async with migrated(top, machine, release(arch), release(arch), *options, arch=arch) as guest:
             assert await guest.verdict() is None
 
     asyncio.run(play())
@@ -238,11 +239,24 @@ def test_a_guest_that_starts_again_is_noticed(top: Path) -> None:
     asyncio.run(play())
 
 
-@pytest.mark.parametrize("word", ["00000000", "d3040000"])  # little endian: nothing, and the next page's at the start
-def test_a_page_that_is_not_what_it_was_is_noticed(top: Path, word: str) -> None:
+@pytest.mark.parametrize(
+    ("arch", "machine", "cpu", "ram", "word"),
+    [
+        ("x86_64", "pc-i440fx-7.2", None, 0, "00000000"),
+        ("x86_64", "pc-i440fx-7.2", None, 0, "d3040000"),  # what the next page held at the start
+        ("ppc64", "pseries-7.2", None, 0, "00000000"),
+        ("aarch64", "virt-7.2", "cortex-a57", 0x40000000, "00000000"),
+        ("arm", "virt-7.2", None, 0x40000000, "00000000"),
+        ("s390x", "s390-ccw-virtio-7.2", None, 0, "00000000"),
+    ],
+)
+def test_a_page_that_is_not_what_it_was_is_noticed(
+    top: Path, arch: str, machine: str, cpu: str | None, ram: int, word: str
+) -> None:
     async def play() -> None:
-        async with migrated(top, "pc-i440fx-7.2", installed(), installed(), paused=True) as guest:
-            await write_memory(guest.gdb, PAGE, word)
+        options = ("-cpu", cpu) if cpu else ()
+        async with migrated(top, machine, second(arch), second(arch), *options, arch=arch, paused=True) as guest:
+            await write_memory(guest.gdb, ram + PAGE, word)
             await guest.destination.ask("cont")
             assert await guest.verdict() == "a page lost what was written to it"
 

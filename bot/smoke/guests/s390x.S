@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The guest of s390x (see bot/smoke/guest.py), as a raw kernel that is loaded at address 0.
+ * The guest of s390x (see bot/smoke/guest.py), as a kernel in ELF: releases do not agree on where a raw one is entered.
  *
  * Prints by SCLP's event data (ASCII console). Interrupts stay masked: the one that answers each SCLP command is never
  * taken, so a release that loses pending interrupts (before 9.1: QEMU c1991c0984) does not matter here.
@@ -8,10 +8,23 @@
         .set    FIRST, 0x0100           /* address of page 0, upper half: 0x1000000 */
         .set    END, 0x0180             /* 2048 pages of 4 KiB */
         .set    PASSES, 256             /* between two Bs; a power of two */
+        .set    HERE, 0x2000            /* where this file is loaded; not 0x800 or 0x10000, which mean Linux to QEMU */
         .set    SCCB, 0x4000            /* in one page, and not in the lowcore */
 
-        .long   0x00080000, 0x80000200  /* the PSW to start with: what follows */
-        .org    0x200
+        /* ELF header and one program header, of 64 and 56 bytes (elf(5)). */
+file:   .byte   0x7f, 'E', 'L', 'F', 2, 2, 1, 0         /* 64 bits, big endian */
+        .quad   0
+        .short  2, 22                   /* executable, for S/390 */
+        .long   1
+        .quad   HERE + start - file, segment - file, 0  /* entry, program headers, no sections */
+        .long   0
+        .short  64, 56, 1, 0, 0, 0
+segment:
+        .long   1, 7                    /* to be loaded */
+        .quad   0, HERE, HERE           /* from offset 0 to its address */
+        .quad   end - file, end - file, 8
+
+start:
         sam64
         llill   %r8, SCCB
         larl    %r9, sccb
@@ -63,3 +76,4 @@ sccb:   .short  15, 0, 0, 0             /* length of all; function, control mask
         .short  7, 0x1a00, 0            /* length of the event; ASCII console data */
         .byte   0                       /* the character */
         .balign 4
+end:
