@@ -13,7 +13,7 @@ demo: ## set up, then find a planted bug in real QEMU: build, smoke, bisect, rep
 
 test: ## set up, then run all tests; PYTEST="-k name" for some of them
 	@.ci/setup test
-	@.ci/apt-state bookworm-backports .cache/qemu-10.0 unpack qemu-system-x86 qemu-system-ppc \
+	@.ci/apt-state bookworm-backports .cache/qemu-10.0 unpack qemu-system-x86 qemu-system-ppc qemu-system-arm qemu-system-misc \
 		qemu-system-modules-opengl qemu-system-modules-spice
 	@.venv/bin/python -m pytest -n 2 $(PYTEST)
 
