@@ -23,10 +23,10 @@ from bot.model import PRECOPY, Case, Outcome, Profile
 from bot.smoke import judge as rules
 from bot.smoke import memory
 from bot.smoke.judge import Facts, Side
-from bot.smoke.memory import Memory
+from bot.smoke.memory import Memory, Range
 from bot.smoke.scene import Method, Plan, Scene, on_stage
 
-_FORMAT = 1  # of the entries; another one is made anew
+_FORMAT = 2  # of the entries; another one is made anew
 
 
 class _Save(Method):
@@ -68,7 +68,8 @@ class _Load(Method):
         await scene.check(self)
 
     async def transfer(self, scene: Scene) -> None:
-        await scene.listen(f"exec:cat {self._golden.path}")
+        await scene.listen(scene.socket)
+        await scene.feed(self._golden.path)
         await scene.settle()
 
 
@@ -199,4 +200,4 @@ def _side(data: dict[str, Any]) -> Side:
 
 
 def _memory(data: dict[str, Any] | None) -> Memory | None:
-    return None if data is None else Memory(data["digest"], tuple((name, digest) for name, digest in data["ranges"]))
+    return None if data is None else Memory(tuple(Range(**entry) for entry in data["ranges"]), tuple(data["digests"]))

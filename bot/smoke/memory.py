@@ -27,6 +27,7 @@ _LINE = re.compile(
 )
 _VIEW_OF_MEMORY = re.compile(r'^ AS "memory"', re.MULTILINE)
 _HOST_ADDRESS = re.compile(r"is (0x[0-9a-f]+)")
+_FILE = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) \S+ \S+ \S+ [1-9]", re.MULTILINE)  # a mapping with an inode, proc(5)
 _OWN = np.uint64(1 << 62 | 1 << 56)  # pagemap: swapped, or mapped by this process alone; the zero page is neither
 _KSM = Path("/sys/kernel/mm/ksm/run")  # merged pages are not mapped by one process alone
 
@@ -43,23 +44,23 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What the guest's memory holds: `digest` of all of it, and of each range by its name and address."""
+    """What the guest's memory holds: a digest of each range, which is all that two sides are compared by."""
 
-    digest: str
-    ranges: tuple[tuple[str, str], ...]  # (pc.ram at 0x100000, digest)
+    ranges: tuple[Range, ...]
+    digests: tuple[str, ...]
 
 
 class Unreadable(Exception):
     """Memory cannot be read this way; the text says why."""
 
 
-async def read(machine: Qemu, directory: Path, *, quick: bool = True) -> Memory | None:
+async def read(machine: Qemu, directory: Path, *, like: Memory | None = None, quick: bool = True) -> Memory | None:
     """The memory of a QEMU whose guest stands still; None if it has none that can be named.
 
-    `directory` takes the files of `pmemsave`, a range at a time; without `quick` nothing else is used. Raises `Gone`
-    and `Refused` as `Qemu.ask` does.
+    `like` is what it should be: the same addresses are read, whatever lies there now. `directory` takes the files of
+    `pmemsave`, a range at a time; without `quick` nothing else is used. Raises `Gone` and `Refused` as `Qemu.ask` does.
     """
-    ranges = parse_mtree(await machine.monitor("info mtree -f"))
+    ranges = like.ranges if like is not None else parse_mtree(await machine.monitor("info mtree -f"))
     if not ranges:
         return None
     if quick and not _merged():
@@ -92,13 +93,10 @@ async def _by_pmemsave(machine: Qemu, ranges: tuple[Range, ...], directory: Path
 
 def difference(source: Memory, destination: Memory) -> str | None:
     """Where the destination's memory is not the source's, in words; None if it is the same."""
-    if source.digest == destination.digest:
-        return None
-    theirs = dict(destination.ranges)
-    for name, digest in source.ranges:
-        if theirs.get(name) != digest:
-            return name
-    return "ranges that only the destination has"
+    for entry, mine, theirs in zip(source.ranges, source.digests, destination.digests, strict=True):
+        if mine != theirs:
+            return f"{entry.name} at {entry.start:#x}"
+    return None
 
 
 def parse_mtree(text: str) -> tuple[Range, ...]:
@@ -113,9 +111,17 @@ def parse_mtree(text: str) -> tuple[Range, ...]:
 
 
 async def _host_addresses(machine: Qemu, ranges: tuple[Range, ...]) -> dict[Range, int]:
-    """Where each range begins in QEMU's own address space."""
+    """Where each range begins in QEMU's own address space.
+
+    A block is one mapping there, so a question for each is enough; but two blocks may have one name, and are told
+    apart by ranges that could not both be of one block.
+    """
     found: dict[Range, int] = {}
     for entry in ranges:
+        kin = [known for known in found if known.name == entry.name]
+        if kin and not any(k.offset < entry.offset + entry.size and entry.offset < k.offset + k.size for k in kin):
+            found[entry] = found[kin[0]] - kin[0].offset + entry.offset
+            continue
         answer = await machine.monitor(f"gpa2hva {entry.start:#x}")  # 2.10 and later
         match = _HOST_ADDRESS.search(answer)
         if match is None:
@@ -131,13 +137,7 @@ class _Mapped:
         self._memory = Path(f"/proc/{pid}/mem")
         self._pagemap = Path(f"/proc/{pid}/pagemap")
         self._addresses = addresses
-        self._files = [
-            (int(low, 16), int(high, 16))
-            for line in Path(f"/proc/{pid}/maps").read_text().splitlines()
-            for span, _, _, _, inode, *_ in [line.split()]
-            for low, high in [span.split("-")]
-            if inode != "0"
-        ]
+        self._files = [(int(m[1], 16), int(m[2], 16)) for m in _FILE.finditer(Path(f"/proc/{pid}/maps").read_bytes())]
 
     def __call__(self, entry: Range) -> Iterator[tuple[int, bytes]]:
         begin = self._addresses[entry]
@@ -184,14 +184,12 @@ def _nonzero(first: int, chunks: Iterator[bytes]) -> Iterator[tuple[int, bytes]]
 
 
 def _digest(ranges: tuple[Range, ...], pages: Callable[[Range], Iterable[tuple[int, bytes]]]) -> Memory:
-    """Hash address and content of each page that is not zero, so that it matters neither how RAM is cut into ranges."""
-    total = hashlib.sha256()
-    each: list[tuple[str, str]] = []
+    """Hash number and content of each page that is not zero."""
+    digests = []
     for entry in ranges:
-        part = hashlib.sha256()
+        hashed = hashlib.sha256()
         for page, content in pages(entry):
-            for hashed in (total, part):
-                hashed.update((entry.start + page * PAGE).to_bytes(8))
-                hashed.update(content)
-        each.append((f"{entry.name} at {entry.start:#x}", part.hexdigest()))
-    return Memory(total.hexdigest(), tuple(each))
+            hashed.update(page.to_bytes(8))
+            hashed.update(content)
+        digests.append(hashed.hexdigest())
+    return Memory(ranges, tuple(digests))

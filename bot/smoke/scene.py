@@ -8,6 +8,7 @@ from __future__ import annotations
 import abc
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,6 +179,19 @@ class Scene:
         self.stage = Stage.MIGRATE
         await self.source.ask("migrate", uri=uri)
 
+    async def feed(self, stream: Path) -> None:
+        """Send a recorded stream to the destination that listens on `socket`; one that hangs up has its reasons."""
+        self.stage = Stage.MIGRATE
+        with (
+            contextlib.suppress(ConnectionError),
+            socket.socket(socket.AF_UNIX) as connection,
+            stream.open("rb") as file,
+        ):
+            connection.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(connection, self.socket.removeprefix("unix:"))
+            await loop.sock_sendfile(connection, file)
+
     async def settle(self) -> None:
         """Wait until neither side has more to tell. Once something has failed, that takes at most seconds more."""
         self.stage = Stage.MIGRATE
@@ -256,8 +270,10 @@ class Scene:
         for quick in (True, False):
             if self._source is not None and not self._source.dismissed:
                 self.kept = await memory.read(self._source, self._directory, quick=quick)
-            there = await memory.read(self.destination, self._directory, quick=quick)
-            mismatch = memory.difference(self.kept, there) if self.kept is not None and there is not None else None
+            if self.kept is None:
+                return
+            there = await memory.read(self.destination, self._directory, like=self.kept, quick=quick)
+            mismatch = None if there is None else memory.difference(self.kept, there)
             if mismatch is None:
                 return
         self._facts["mismatch"] = mismatch
