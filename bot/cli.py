@@ -22,6 +22,7 @@ from bot.errors import UserError
 from bot.model import Direction, Profile
 from bot.pipeline import bisect as bisecting
 from bot.pipeline import check, cycle, doctor, look, replaying, standalone
+from bot.pipeline import hints as hinting
 from bot.pipeline.asking import Sides, tailored
 from bot.pipeline.bench import work_directory
 from bot.progress import Progress
@@ -419,3 +420,35 @@ def site(settings: Settings, out: Path) -> int:
 def doctor_(settings: Settings) -> int:
     """Say what is missing on this machine, and which command mends it. Exit: 0 all there, 131 something is missing."""
     return doctor.doctor(settings.config(), settings.place)
+
+
+@bot.command()
+@click.option("--source", required=True, type=_FILE, metavar="BIN", help="QEMU that is migrated from: the old one.")
+@click.option("--destination", required=True, type=_FILE, metavar="BIN", help="QEMU that is migrated to.")
+@click.option("--machine", "machines", multiple=True, metavar="TYPE", help="Machine type.  [default: all shared]")
+@click.option("--profile", default="bare", show_default=True, help="Device set of both sides' streams.")
+@click.option("--args", metavar="ARGS", help="QEMU arguments of both sides' streams, instead of a profile's.")
+@click.option("--checker", type=_FILE, metavar="FILE", help="Output of QEMU's vmstate-static-checker.py.")
+@click.option("--machine-types", type=_FILE, metavar="FILE", help="JSON or CSV of QEMU's compare-machine-types.py.")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable, with the differences that do no harm.")
+@click.pass_obj
+def hints(
+    settings: Settings, source: Path, destination: Path, machines: tuple[str, ...], profile: str, args: str | None,
+    checker: Path | None, machine_types: Path | None, as_json: bool,
+) -> int:  # fmt: skip
+    """Compare what two QEMUs send and know of device state, without migrating: hints, never a verdict.
+
+    It shows what an expected failure hides, and devices that nobody plugged. Exit: 0 if it ran, whatever it found.
+    """
+    config = settings.config()
+    request = hinting.Request(
+        source=source,
+        destination=destination,
+        machines=machines,
+        profile=config.profile(profile) if args is None else Profile("args", _words(args, "--args")),
+        checker=checker,
+        machine_types=machine_types,
+        json=as_json,
+    )
+    with _watching() as watcher:
+        return hinting.hints(config, request, watcher, _stopping())
