@@ -41,7 +41,7 @@ from bot.model import (
 from bot.progress import Progress
 from bot.smoke.control import Controls
 from bot.smoke.golden import Goldens
-from bot.smoke.inspect import inspect
+from bot.smoke.inspect import identify, inspect
 from bot.smoke.smoke import smoke
 
 
@@ -116,7 +116,7 @@ def installed(baseline: Baseline, target: str) -> Binary:
         raise UserError(
             f"baseline {baseline.name}: {path}: no such file; install it, or change `baselines` in config.yaml"
         )
-    return Binary(path=path, sha256=digest(path), name=baseline.name)
+    return identify(path, name=baseline.name)
 
 
 def digest(path: Path) -> str:

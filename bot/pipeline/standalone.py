@@ -22,9 +22,8 @@ from bot.report.deliver import write
 from bot.report.junit import junit
 from bot.report.text import matrix as matrix_text
 from bot.smoke.control import Controls
-from bot.smoke.inspect import inspect
+from bot.smoke.inspect import identify, inspect
 from bot.smoke.smoke import smoke as smoke_case
-from bot.worker import digest
 
 GOOD, BAD, CANNOT_TEST, INFRASTRUCTURE = 0, 1, 125, 131
 
@@ -92,7 +91,7 @@ def _binary(path: Path, option: str) -> Binary:
         raise UserError(f"{option} {path}: no such file; give the path of a qemu-system-ARCH")
     if not os.access(path, os.X_OK):
         raise UserError(f"{option} {path}: not executable; chmod +x it, or give a qemu-system-ARCH")
-    return Binary(path=path.absolute(), sha256=digest(path), name=path.name)
+    return identify(path.absolute())
 
 
 def _run(

@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 import threading
+from functools import cache
 from pathlib import Path
 
 from bot.core import matrix
@@ -24,7 +25,8 @@ _DEADLINE = 30.0  # seconds for a QEMU without a machine to start and answer; it
 def identify(path: str | Path, *, data_dir: Path | None = None, name: str = "") -> Binary:
     """The executable at path (or of that name in PATH) with the hash of its bytes.
 
-    Raises `UserError` if there is none, or it may not be executed.
+    A script's bytes do not say what it runs, wrappers of two releases may be alike: its path is hashed too. Raises
+    `UserError` if there is none, or it may not be executed.
     """
     found = shutil.which(path)
     if found is None:
@@ -32,11 +34,22 @@ def identify(path: str | Path, *, data_dir: Path | None = None, name: str = "") 
         raise UserError(f"{path}: {why}; give the path of a qemu-system-* executable")
     place = Path(found).absolute()
     try:
-        with place.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        stat = place.stat()
+        digest = _digest(place, stat.st_mtime_ns, stat.st_size)
     except OSError as error:
         raise UserError(f"{place}: cannot be read: {error.strerror}") from error
     return Binary(place, digest, data_dir=data_dir, name=name or place.name)
+
+
+@cache
+def _digest(place: Path, _mtime: int, _size: int) -> str:
+    """sha256 of an executable, read anew only if it changed."""
+    with place.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+        file.seek(0)
+        if file.read(2) == b"#!":
+            digest.update(os.fsencode(place))
+    return digest.hexdigest()
 
 
 def inspect(binary: Binary, *, stop: threading.Event | None = None) -> Inventory:

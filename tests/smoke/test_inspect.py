@@ -106,3 +106,17 @@ def test_stopped_meanwhile(tmp_path: Path) -> None:
 
 def test_a_fault_that_is_not_asked_for_does_not_show(tmp_path: Path) -> None:
     assert inspect(faulty(tmp_path, "exit 1")).arch == "x86_64"
+
+
+def test_wrappers_that_are_alike_are_two_binaries(tmp_path: Path) -> None:
+    """A script's bytes do not say what it runs; a copy of an executable is the same one."""
+    real = Path("/usr/bin/qemu-system-x86_64")
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        wrapper = tmp_path / name / "qemu"
+        wrapper.write_text('#!/bin/sh\nexec "$(dirname "$0")/real" "$@"\n')
+        wrapper.chmod(0o755)
+        (tmp_path / name / "real").symlink_to(real)
+    scripts = {identify(tmp_path / name / "qemu").sha256 for name in "ab"}
+    copies = {identify(tmp_path / name / "real").sha256 for name in "ab"}
+    assert len(scripts) == 2 and copies == {identify(real).sha256}
