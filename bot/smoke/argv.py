@@ -30,10 +30,11 @@ class Common:
     memory: bool = True
 
     def arguments(self, *, print_accel: bool = True) -> list[str]:
-        """Display, machine type, accelerator, CPU, memory, the profile's own, devices, -S.
+        """Display, machine type, accelerator, CPU, memory, the profile's own, devices, -S or -no-shutdown.
 
         The accelerator goes into -M, the form that every QEMU takes (-accel came with 2.9), unless the profile chooses
-        one; `print_accel=False` leaves tcg out, which is the default of qemu-system-*.
+        one; `print_accel=False` leaves tcg out, which is the default of qemu-system-*. A guest that runs may power off
+        or panic, as s390x firmware does that finds nothing to boot: like libvirt, we want to see that and not an exit.
         """
         case, profile = self.case, self.profile
         machine = "".join([case.machine, *(f",{m.options}" for m in machine_options(case, self.settings) if m.options)])
@@ -48,7 +49,7 @@ class Common:
             *(("-m", size) if self.memory and size and not own & {"-m", "--m"} else ()),
             *profile.args,
             *(argument for device in self.devices for argument in device.args),
-            *(("-S",) if profile.run == 0 else ()),
+            *(("-S",) if profile.run == 0 else ("-no-shutdown",)),
         ]  # fmt: skip
 
 

@@ -64,6 +64,7 @@ class _Load(Method):
         await scene.start_destination()
         await scene.prepare(self)
         scene.s0, scene.kept = self._golden.s0, self._golden.memory
+        scene.runs = scene.s0 == "running"
         await self.transfer(scene)
         await scene.check(self)
 

@@ -97,6 +97,7 @@ class Scene:
     def __init__(self, plan: Plan, method: Method, directory: Path, sockets: Path, stack: contextlib.AsyncExitStack):
         self.plan, self.stage, self.done = plan, Stage.START, False
         self.s0: str | None = None
+        self.runs = False  # whether the guest ran on the source; it may have panicked, or be one with -S
         self.kept: Memory | None = None  # the source's, of a guest that stands still
         self.hop = 1
         self._began = asyncio.get_running_loop().time()
@@ -153,14 +154,16 @@ class Scene:
         if self._source is None:
             return
         if self.plan.run:
-            if self.hop > 1:
+            if self.hop > 1 and self.runs:
                 await self.source.ask("cont")
             await self._run_guest(self.plan.run if self.hop == 1 else _SECOND_RUN)
             if self.plan.guest is not None and self.hop == 1:
                 await self._console(self.file(f"{self.source.name}.console"), guests.started)
+        self.s0 = await self.source.query_status()
+        self.runs = self.s0 == "running"
         if method.stands:
             await self.source.ask("stop")
-        self.s0 = await self.source.query_status()
+            self.s0 = await self.source.query_status()
         await self.limit(_BANDWIDTH)
 
     async def limit(self, bandwidth: int) -> None:
@@ -252,7 +255,7 @@ class Scene:
         state = await destination.query_status()
         if state != "running":
             await self._compare()
-        if self.plan.run and state != "running":
+        if self.runs and state != "running":
             await destination.ask("cont")
             await destination.query_status()
             if destination.runstate != "running":

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bot.model import Binary, Case, Direction, Observation, Profile, SmokeSettings
+from bot.model import PRECOPY, TCG, Binary, Case, Direction, Observation, Profile, SmokeSettings
 from bot.smoke.control import Controls
+from bot.smoke.golden import Goldens
 from bot.smoke.smoke import smoke
 from tests.testing.qemu import installed, nothing_left
 
@@ -41,9 +42,13 @@ def run(scratch: Path) -> Smoke:
         arch: str = "x86_64",
         settings: SmokeSettings | None = None,
         controls: Controls | None = None,
+        goldens: Goldens | None = None,
+        method: str = PRECOPY,
+        accel: str = TCG,
         stop: threading.Event | None = None,
     ) -> Observation:
-        case = Case(f"{arch}-softmmu", machine, profile.name, direction, None if direction == "same" else "other")
+        other = None if direction == "same" else "other"
+        case = Case(f"{arch}-softmmu", machine, profile.name, direction, other, method, accel)
         return smoke(
             case,
             profile,
@@ -51,6 +56,7 @@ def run(scratch: Path) -> Smoke:
             destination or installed(arch),
             settings or SmokeSettings(),
             controls=controls,
+            goldens=goldens,
             scratch=scratch,
             stop=stop,
         )

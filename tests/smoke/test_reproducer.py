@@ -88,7 +88,7 @@ def test_the_shell_reads_what_the_smoke_runs(tmp_path: Path, profile: Profile, d
     old, new = (tmp_path / "s").read_text().splitlines(), (tmp_path / "d").read_text().splitlines()
     names = {Direction.FORWARD: ("old", "new"), Direction.BACKWARD: ("new", "old")}.get(direction, ("new", "new"))
     shared = ["-display", "none", "-M", "pc-q35-7.2", "-m", "128M", *(a.replace("{dir}", ".") for a in profile.args)]
-    shared += [] if profile.run else ["-S"]
+    shared += ["-no-shutdown"] if profile.run else ["-S"]
     for words, name, tail in (
         (old, names[0], ["-monitor", "stdio"]),
         (new, names[1], ["-incoming", "exec:cat vm.state"]),
