@@ -108,6 +108,11 @@ class Scene:
         self._destination: Qemu | None = None
         self._facts: dict[str, object] = {}
 
+    @property
+    def well(self) -> bool:
+        """Whether this hop came to its end and nothing was wrong with it."""
+        return self.done and not any(self._facts.get(name) for name in ("mismatch", "complaint"))
+
     # -- what methods are made of --------------------------------------------------------------------------------
 
     @property
@@ -234,8 +239,6 @@ class Scene:
         """The destination becomes the source of a second hop, to a fresh process of the first source's binary."""
         self.hop, self.stage, self.done = 2, Stage.START, False
         self._source, self._destination = self._destination, None
-        for name in ("mismatch", "complaint"):
-            self._facts.pop(name, None)
 
     def finish(self) -> None:
         """Note that all that was wanted was seen."""
@@ -389,7 +392,7 @@ class Scene:
             s0=self.s0,
             hop=self.hop,
             takes_state=self._method.takes_state,
-            all_sides=tuple(sides.values()),
+            all_sides=(*((recorded,) if recorded else ()), *sides.values()),
             **self._facts,  # type: ignore[arg-type]  # by the names of fields, set in this class only
         )
 

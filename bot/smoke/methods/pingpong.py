@@ -11,6 +11,6 @@ class PingPong(Precopy):
 
     async def play(self, scene: Scene) -> None:
         await super().play(scene)
-        if scene.done:
+        if scene.well:
             await scene.turn_back()
             await super().play(scene)
