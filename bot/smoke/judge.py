@@ -19,6 +19,7 @@ _INFRA = re.compile(
     r"|Too many open files|Disk quota exceeded|Input/output error: '/|Could not access KVM kernel module"
     r"|failed to initialize kvm|setpriv: "
 )
+_UNREACHED = re.compile(r"Failed to connect (?:to|socket)")
 _OUTSIDE = (-9, -15, -2, -1)  # KILL, TERM, INT, HUP: QEMU raises none of them itself
 _ENDED = re.compile(r"terminating on signal \d+")
 ABSENT = re.compile(
@@ -118,7 +119,7 @@ def judge(facts: Facts) -> Judgement:
     """What became of a migration whose two sides did start."""
     source, destination = facts.sides
     rules = (
-        _infrastructure, _crash, _untestable, _hang, _refusal, _end,
+        _infrastructure, _crash, _untestable, _unreached, _hang, _refusal, _end,
         _statuses, _stray_lines, _runstate, _memory, _guest,
     )  # fmt: skip
     for rule in rules:
@@ -179,7 +180,8 @@ def _infrastructure(facts: Facts, source: Side, destination: Side) -> Judgement 
         if side.killed_from_outside:
             return Judgement(Outcome.INFRA, None, f"{side.name} was killed from outside ({_how(side)})")
         trouble = next((line for line in side.said.splitlines() if _INFRA.search(line)), None)
-        if trouble is not None and (side.returncode or facts.refused or not side.connected):
+        failed = side.returncode or facts.refused or not side.connected or side.migration == "failed"
+        if trouble is not None and failed:
             return Judgement(Outcome.INFRA, None, trouble.strip())
     return None
 
@@ -193,6 +195,14 @@ def _crash(facts: Facts, source: Side, destination: Side) -> Judgement | None:
 
 def _untestable(facts: Facts, source: Side, destination: Side) -> Judgement | None:
     return Judgement(Outcome.UNTESTABLE, None, facts.untestable) if facts.untestable is not None else None
+
+
+def _unreached(facts: Facts, source: Side, destination: Side) -> Judgement | None:
+    """The destination listened and lives, and the source found no socket: somebody took it away."""
+    lost = next((line for line in source.said.splitlines() if _UNREACHED.search(line)), None)
+    if lost is None or destination.returncode is not None:
+        return None
+    return Judgement(Outcome.INFRA, None, f"the migration's socket is gone: {lost.strip()}")
 
 
 def _hang(facts: Facts, source: Side, destination: Side) -> Judgement | None:

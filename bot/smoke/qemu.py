@@ -63,6 +63,7 @@ class Qemu:
         self.name = name  # "source", "destination", "control"
         self.connected = False
         self.migration: str | None = None  # last status of a MIGRATION event
+        self.error = ""  # why the migration failed, as query-migrate says it; newer sources print nothing
         self.runstate: str | None = None  # last answer of query-status
         self.resumed = False
         self.dismissed = False  # it was told to quit when it had done its part

@@ -206,6 +206,8 @@ class Scene:
         there = [machine for machine in (self._source, self._destination) if machine is not None]
         await self._until(lambda: all(self._over(machine) for machine in there), there)
         await _last_words(there)
+        if self._source is not None and self._source.alive and _failed(self._source):
+            await _refresh(self._source, incoming=False)
 
     async def sent(self) -> bool:
         """Wait for the source alone; whether it has completed."""
@@ -427,6 +429,7 @@ def _present(machine: Qemu | None) -> Qemu:
 
 def _side(machine: Qemu) -> Side:
     stderr = machine.process.text()
+    told = "" if machine.error in stderr else machine.error
     code = machine.process.returncode
     return Side(
         name=machine.name,
@@ -436,7 +439,7 @@ def _side(machine: Qemu) -> Side:
         migration=machine.migration,
         runstate=machine.runstate,
         stderr=stderr,
-        said=judged_lines(stderr),
+        said="\n".join(filter(None, (judged_lines(stderr), told))),
         trace=machine.trace,
     )
 
@@ -466,7 +469,9 @@ def _failed(machine: Qemu) -> bool:
 
 async def _refresh(machine: Qemu, *, incoming: bool) -> None:
     """Ask for the status when no event told it. Destinations before 3.0 have none: there, to leave inmigrate is it."""
-    status = (await machine.ask("query-migrate")).get("status")
+    answer = await machine.ask("query-migrate")
+    status = answer.get("status")
+    machine.error = str(answer.get("error-desc", ""))
     if status is not None and status != "none":
         machine.migration = str(status)
     elif incoming and (machine.resumed or await machine.query_status() != "inmigrate"):

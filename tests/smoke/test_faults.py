@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from bot.errors import InfraError, Stopped
 from bot.model import Binary, Case, Direction, Outcome, Profile, Signature, SmokeSettings
 from bot.smoke.control import Controls
 from bot.smoke.inspect import identify
+from bot.smoke.qemu import Qemu
+from bot.smoke.scene import Scene
 from bot.smoke.smoke import smoke
 from tests.smoke.conftest import BARE, Smoke
 from tests.testing.qemu import ROOT, children, faulty, installed, nothing_left, second, until
@@ -120,6 +123,117 @@ def test_an_endless_flood_hangs_only_until_the_deadline(run: Smoke, tmp_path: Pa
     seen = run(source=installed(), destination=flood, direction=Direction.FORWARD, settings=QUICK)
     assert seen.outcome is Outcome.HANG and seen.seconds < 8
     assert seen.signature is not None and seen.signature.klass == "start"
+
+
+STEPS = {
+    # command before which a side is hit, and which side that is asked of
+    "qmp_capabilities": ("source", "destination"),
+    "migrate-set-capabilities": ("source", "destination"),
+    "query-status": ("source", "destination"),
+    "migrate-set-parameters": ("source",),
+    "migrate-incoming": ("destination",),
+    "migrate": ("source",),
+    "human-monitor-command": ("source", "destination"),
+    "cont": ("destination",),
+    "stop": ("destination",),
+}
+
+
+@pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP])
+@pytest.mark.parametrize("victim", ["source", "destination"])
+@pytest.mark.parametrize(("command", "side"), [(c, s) for c, sides in STEPS.items() for s in sides])
+def test_a_side_is_lost_at_each_step(
+    run: Smoke, monkeypatch: pytest.MonkeyPatch, command: str, side: str, victim: str, sig: signal.Signals
+) -> None:
+    """Before each command of the sequence either side is killed, crashes, or stands still for ever."""
+    both: dict[str, Qemu] = {}
+    original = Qemu.ask
+    hit: list[str] = []
+    connect = Qemu.connect
+
+    async def connecting(self: Qemu) -> None:
+        both[self.name] = self
+        if command == "qmp_capabilities" and self.name == side:
+            await strike()
+        await connect(self)
+
+    async def strike() -> None:
+        if victim in both and not hit:
+            hit.append(victim)
+            os.kill(both[victim].process.pid, sig)
+
+    async def ask(self: Qemu, asked: str, **arguments: object) -> object:
+        if (asked, self.name) == (command, side):
+            await strike()
+        return await original(self, asked, **arguments)
+
+    monkeypatch.setattr(Qemu, "connect", connecting)
+    monkeypatch.setattr(Qemu, "ask", ask)
+    controls = Controls()
+    controls.inventory(installed())
+    seen = run(Profile("p", ("-nodefaults",), run=0.1), settings=QUICK, controls=controls)
+    if not hit:  # the side that is asked starts before its victim
+        assert command == "qmp_capabilities" and seen.outcome is Outcome.PASS
+        return
+    expected = {
+        signal.SIGKILL: {Outcome.INFRA},
+        signal.SIGSEGV: {Outcome.CRASH_SRC if victim == "source" else Outcome.CRASH_DST, Outcome.FAIL_START},
+        signal.SIGSTOP: {Outcome.HANG},
+    }
+    # once it has sent everything a source is asked nothing more, and at the end its death need not be seen
+    asked_no_more = ("cont", "stop", "human-monitor-command") if sig is signal.SIGSTOP else ("stop",)
+    late = victim == "source" and command in asked_no_more
+    assert seen.outcome in expected[sig] or (late and seen.outcome is Outcome.PASS), seen.message
+    assert seen.seconds < 2.1 + 3.0 + 5.0
+
+
+def test_the_migration_socket_is_taken_away(run: Smoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = Scene.send
+
+    async def send(self: Scene, uri: str) -> None:
+        Path(uri.removeprefix("unix:")).unlink()
+        await original(self, uri)
+
+    monkeypatch.setattr(Scene, "send", send)
+    for binary in (installed(), second()):
+        seen = run(source=binary, destination=binary)
+        assert (seen.outcome, seen.signature) == (Outcome.INFRA, None)
+        assert "the migration's socket is gone" in seen.message
+
+
+def test_the_qmp_socket_is_taken_away(run: Smoke, tmp_path: Path) -> None:
+    """Before QEMU connects to it: it says so and exits, which is the machine's doing."""
+    binary = faulty(tmp_path, 'rm -f "$(dirname "$0")/scratch"/*/[sd]')
+    seen = run(source=binary, destination=binary)
+    assert seen.outcome is Outcome.INFRA, seen.message
+    assert "No such file or directory" in seen.message
+
+
+def test_a_full_disk_under_the_saved_state(tmp_path: Path) -> None:
+    """A real file system of 64 KiB takes the stream of exec: and no more."""
+    place = tmp_path / "small"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(place)], check=True)
+    try:
+        case = Case("x86_64-softmmu", "pc-i440fx-7.2", "bare", method="exec")
+        seen = smoke(case, BARE, installed(), installed(), SmokeSettings(), scratch=place)
+        assert (seen.outcome, seen.signature) == (Outcome.INFRA, None), seen.message
+        assert "No space left on device" in seen.message
+        assert list(place.iterdir()) == []
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def test_kvm_that_is_gone_is_no_verdict(run: Smoke, tmp_path: Path) -> None:
+    """In a /dev without kvm, as in a container without the device."""
+    wrapper = tmp_path / "qemu-system-x86_64"
+    wrapper.write_text(f'#!/bin/sh\nexec bwrap --bind / / --dev /dev -- {installed().path} "$@"\n')
+    wrapper.chmod(0o755)
+    binary = identify(wrapper)
+    seen = run(source=binary, destination=binary, accel="kvm")
+    assert (seen.outcome, seen.signature) == (Outcome.INFRA, None), seen.message
+    assert "Could not access KVM kernel module" in seen.message
+    assert run(source=binary, destination=binary).outcome is Outcome.PASS
 
 
 STARTS = [
