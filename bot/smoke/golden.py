@@ -21,35 +21,12 @@ from typing import Any
 from bot.host import disk
 from bot.model import PRECOPY, Case, Outcome, Profile
 from bot.smoke import judge as rules
-from bot.smoke import memory
 from bot.smoke.judge import Facts, Side
 from bot.smoke.memory import Memory, Range
+from bot.smoke.saved import save
 from bot.smoke.scene import Method, Plan, Scene, on_stage
 
 _FORMAT = 2  # of the entries; another one is made anew
-
-
-class _Save(Method):
-    """The source's half: the stream goes to a file."""
-
-    name = "save"
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self.memory: Memory | None = None
-
-    async def play(self, scene: Scene) -> None:
-        await scene.start_source()
-        await scene.prepare(self)
-        await self.transfer(scene)
-        if scene.source.alive and scene.source.migration == "completed":
-            await scene.source.query_status()
-            self.memory = await memory.read(scene.source, scene.file("."), quick=False)
-            scene.finish()
-
-    async def transfer(self, scene: Scene) -> None:
-        await scene.send(f"exec:cat >{self._file}")
-        await scene.sent()
 
 
 class _Load(Method):
@@ -147,24 +124,20 @@ class Goldens:
             return None  # absent, or damaged: it is made anew
 
     async def _record(self, key: str, plan: Plan, directory: Path, sockets: Path) -> Golden | None:
-        file = directory / "golden"
-        method = _Save(file)
         own = replace(plan, destination=plan.source, destination_says=plan.source_says)
+        saved = await save(own, directory, sockets, remember=True)
         try:
-            async with on_stage(own, method, directory, sockets) as scene:
-                await method.play(scene)
-            if not scene.done:
+            if not saved.whole:
                 return None
-            source = scene.facts().source
-            with file.open("rb") as stream:
+            with saved.file.open("rb") as stream:
                 sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-            golden = Golden(file, sha256, source, scene.s0 or "", method.memory)
+            golden = Golden(saved.file, sha256, saved.facts.source, saved.facts.s0 or "", saved.memory)
             check = rules.judge(await golden.load(own, directory, sockets))
             if check.outcome is not Outcome.PASS:
                 return None
             return self._keep(key, golden)
         finally:
-            file.unlink(missing_ok=True)
+            saved.file.unlink(missing_ok=True)
 
     def _keep(self, key: str, golden: Golden) -> Golden:
         """The stream on the disk before the entry that names it; each in one step."""

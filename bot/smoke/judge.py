@@ -17,7 +17,7 @@ from bot.model import Outcome, Signature
 _INFRA = re.compile(
     r"No space left on device|Cannot allocate memory|cannot set up guest memory|Resource temporarily unavailable"
     r"|Too many open files|Disk quota exceeded|Input/output error: '/|Could not access KVM kernel module"
-    r"|failed to initialize kvm|setpriv: "
+    r"|failed to initialize kvm|setpriv: |-qmp unix:\S+: Failed to connect"
 )
 _UNREACHED = re.compile(r"Failed to connect (?:to|socket)")
 _OUTSIDE = (-9, -15, -2, -1)  # KILL, TERM, INT, HUP: QEMU raises none of them itself
@@ -180,7 +180,7 @@ def _infrastructure(facts: Facts, source: Side, destination: Side) -> Judgement 
         if side.killed_from_outside:
             return Judgement(Outcome.INFRA, None, f"{side.name} was killed from outside ({_how(side)})")
         trouble = next((line for line in side.said.splitlines() if _INFRA.search(line)), None)
-        failed = side.returncode or facts.refused or not side.connected or side.migration == "failed"
+        failed = side.returncode or facts.refused or not side.connected or facts.timed_out or side.migration == "failed"
         if trouble is not None and failed:
             return Judgement(Outcome.INFRA, None, trouble.strip())
     return None

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
 import threading
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from bot.core.signature import root_cause
-from bot.model import Binary
-from bot.smoke.argv import Common, side
+from bot.model import Binary, Inventory
+from bot.smoke import judge as rules
+from bot.smoke.argv import Common
+from bot.smoke.judge import Facts
 from bot.smoke.migration import directories
-from bot.smoke.qemu import Gone, Qemu, Refused, qemu
+from bot.smoke.saved import save as save_stream
+from bot.smoke.scene import Plan
 from bot.smoke.until import until_stopped
 
-_POLL = 0.02  # seconds between looks; saving takes 0.1
-_ENDED = ("failed", "cancelled")
+_MUTE = Inventory("", "", ())  # nothing to ask: no limit stands in the way of a stream this small
 
 
 class NotSaved(Exception):
     """This QEMU saved no stream; the text says why, in its own words where it has any."""
-
-
-class _NotStarted(Exception):
-    """It did not come as far as to be asked."""
 
 
 def save(binary: Binary, common: Common, scratch: Path, stop: threading.Event | None = None) -> bytes:
@@ -36,47 +32,35 @@ def save(binary: Binary, common: Common, scratch: Path, stop: threading.Event | 
     if the machine has no directory or process for us.
     """
     with directories(scratch) as (directory, sockets):
-        try:
-            return _once(binary, common, directory, sockets, stop)
-        except _NotStarted:
-            pass
-        try:
-            return _once(binary, replace(common, memory=False), directory, sockets, stop)
-        except _NotStarted as error:
-            raise NotSaved(str(error)) from error
+        for memory in (True, False):
+            plan = Plan(
+                machine=common.case.machine,
+                source=binary,
+                destination=binary,
+                common=tuple(replace(common, memory=memory).arguments()),
+                source_args=common.profile.source_args,
+                destination_args=(),
+                run=common.profile.run,
+                deadline=common.settings.deadline + common.profile.run,
+                source_says=_MUTE,
+                destination_says=_MUTE,
+            )
+            saved = asyncio.run(until_stopped(save_stream(plan, directory, sockets), stop))
+            if saved.whole:
+                return saved.file.read_bytes()
+            if not memory or not rules.wants_other_memory(saved.facts):
+                break
+    raise NotSaved(_why(saved.facts, common.settings.deadline))
 
 
-def _once(binary: Binary, common: Common, directory: Path, sockets: Path, stop: threading.Event | None) -> bytes:
-    argv = side(binary, common.arguments(), common.profile.source_args, str(directory))
-    return asyncio.run(until_stopped(_save(argv, directory, sockets, common.settings.deadline), stop))
-
-
-async def _save(argv: Sequence[str], directory: Path, sockets: Path, deadline: float) -> bytes:
-    part, whole = directory / "part", directory / "stream"
-    # The rename says that all is written, which the status does not.
-    command = f"cat >{shlex.quote(str(part))} && mv {shlex.quote(str(part))} {shlex.quote(str(whole))}"
-    async with qemu("source", argv, sockets / "s", asyncio.get_running_loop().time()) as machine:
-        try:
-            async with asyncio.timeout(deadline):
-                await machine.connect()
-                await machine.ask("migrate", uri=f"exec:{command}")
-                await _written(machine, whole)
-        except TimeoutError:
-            raise NotSaved(f"no stream within {deadline:.0f} s") from None
-        except Refused as error:
-            raise NotSaved(str(error)) from error
-        except Gone as error:
-            await machine.process.drained()
-            said = root_cause(machine.process.text()) or f"it ended with {machine.process.returncode}"
-            raise (NotSaved if machine.connected else _NotStarted)(said) from error
-        return whole.read_bytes()
-
-
-async def _written(machine: Qemu, whole: Path) -> None:
-    """Wait until the stream is in its file; raises `NotSaved` if the migration fails."""
-    while not whole.exists():
-        answer = await machine.ask("query-migrate")
-        if answer.get("status") in _ENDED:
-            said = answer.get("error-desc") or root_cause(machine.process.text())
-            raise NotSaved(f"the migration {answer['status']}: {said or 'without a reason'}")
-        await asyncio.sleep(_POLL)
+def _why(facts: Facts, deadline: float) -> str:
+    """The reason in the source's own words where it has any."""
+    source = facts.source
+    if facts.refused is not None:
+        return facts.refused[1]
+    if facts.timed_out:
+        return f"no stream within {deadline:.0f} s"
+    said = root_cause(source.said)
+    if source.migration in ("failed", "cancelled"):
+        return f"the migration {source.migration}: {said or 'without a reason'}"
+    return said or f"it ended with {source.returncode}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import abc
 import asyncio
 import contextlib
+import shlex
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ _BANDWIDTH = 2**40  # bytes per second: no limit that a unix socket would notice
 _DOWNTIME = 60  # seconds
 _SECOND_RUN = 0.2  # seconds that a guest runs before its second hop
 _PROOF = 10.0  # seconds for our own guest to show that it goes on
-_LOOK = 0.05  # seconds between looks at its console
+_LOOK = 0.02  # seconds between looks at a file
 
 
 class Untestable(Exception):
@@ -206,14 +207,28 @@ class Scene:
         there = [machine for machine in (self._source, self._destination) if machine is not None]
         await self._until(lambda: all(self._over(machine) for machine in there), there)
         await _last_words(there)
+        await self._reason()
+
+    async def _reason(self) -> None:
+        """Ask a source that failed why; newer ones tell nobody else."""
         if self._source is not None and self._source.alive and _failed(self._source):
             await _refresh(self._source, incoming=False)
 
-    async def sent(self) -> bool:
-        """Wait for the source alone; whether it has completed."""
+    async def save(self, file: Path) -> bool:
+        """Let the source write its stream to a file; whether it has, to the last byte.
+
+        The status does not tell when the shell has written all: the file gets its name by a rename after that.
+        """
+        part, whole = shlex.quote(f"{file}.part"), shlex.quote(str(file))
+        await self.send(f"exec:cat >{part} && mv {part} {whole}")
         await self._until(lambda: self._over(self.source), [self.source])
         await _last_words([self.source])
-        return self.source.alive and self.source.migration == "completed"
+        if not self.source.alive or self.source.migration != "completed":
+            await self._reason()
+            return False
+        while not file.exists():
+            await asyncio.sleep(_LOOK)
+        return True
 
     async def status(self, name: str) -> bool:
         """Wait until the source's migration status is `name`, or it is over; whether it is."""

@@ -5,6 +5,8 @@ The destination of a running guest starts without -S here, so that it goes on by
 
 from __future__ import annotations
 
+import shlex
+
 from bot.smoke.scene import Method, Scene
 
 
@@ -14,7 +16,6 @@ class Exec(Method):
 
     async def transfer(self, scene: Scene) -> None:
         file = scene.file("state")
-        await scene.send(f"exec:cat >{file}")
-        if await scene.sent():
-            await scene.listen(f"exec:cat {file}")
+        if await scene.save(file):
+            await scene.listen(f"exec:cat {shlex.quote(str(file))}")
             await scene.settle()
