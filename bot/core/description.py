@@ -295,6 +295,22 @@ def _registers(name: str, old: _Part, new: _Part) -> Iterator[Difference]:
             yield "register", name, f"register {register:#x}: {value:#x} -> {after[register]:#x} at reset", Effect.BOTH
 
 
+def registers_refused(source: Stream, destination: Stream) -> tuple[int, ...]:
+    """Numbers of the registers for which an arm destination refuses the source's CPUs, ascending.
+
+    Those that it does not have; if it has all, those with another value at reset. Until 11.0 no message names them.
+    """
+    gone, changed = set[int](), set[int]()
+    for old, new in _pairs(source.devices, destination.devices):
+        if old is None or new is None or old.state is None or new.state is None:
+            continue
+        before, after = (_register_values(_Part(s.state, s.data)) for s in (old, new) if s.state is not None)
+        if before and after:
+            gone |= before.keys() - after.keys()
+            changed |= {register for register, value in before.items() if after.get(register, value) != value}
+    return tuple(sorted(gone or changed))
+
+
 def _register_values(part: _Part) -> dict[int, int]:
     numbers, values = part.bytes_of("cpreg_vmstate_indexes"), part.bytes_of("cpreg_vmstate_values")
     return dict(zip(_words(numbers), _words(values), strict=True)) if len(numbers) == len(values) else {}

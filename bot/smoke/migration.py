@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from bot.core import stream
+from bot.core.description import registers_refused
 from bot.core.verdict import FAILURES
 from bot.errors import InfraError
-from bot.model import Direction, Log, Observation, Outcome
+from bot.model import Direction, Log, Observation, Outcome, Signature
 from bot.smoke import judge as rules
 from bot.smoke.argv import Common
 from bot.smoke.control import Control, Controls, alarming
@@ -23,9 +25,12 @@ from bot.smoke.guest import guest_for
 from bot.smoke.judge import Facts, Judgement, Side, Stage
 from bot.smoke.methods import method_of
 from bot.smoke.qemu import SOCKET_PATH_LIMIT
+from bot.smoke.saved import save
 from bot.smoke.scene import Plan, on_stage
 from bot.smoke.settle import Pair, Settled, settle
 from bot.smoke.until import until_stopped
+
+_ARM = ("arm", "aarch64")
 
 
 def migrate(
@@ -100,9 +105,33 @@ class _Smoke:
             seen, facts = await self._live(replace(settled.common, memory=memory))
             if facts.stage is not Stage.START or not memory or not rules.wants_other_memory(facts):
                 break
+        if seen.outcome in FAILURES and seen.signature is not None and seen.signature.device == "cpu":
+            seen = replace(seen, signature=await self._registers(settled.common, seen.signature))
         if seen.outcome in FAILURES and len(settled.common.devices) > 1:
             seen = replace(seen, blamed=await self._blame(settled.common))
         return seen
+
+    async def _registers(self, common: Common, mark: Signature) -> Signature:
+        """The signature with the registers that an arm destination refuses, by both sides' own streams.
+
+        Without them every break of the CPU's state would look the same.
+        """
+        if self._pair.alike or self._pair.case.arch not in _ARM:
+            return mark
+        plan, streams = self._plan(common), []
+        away = replace(
+            plan, source=plan.destination, source_says=plan.destination_says, source_args=plan.destination_args
+        )
+        for own in (plan, away):
+            saved = await save(own, self._directory, self._sockets)
+            if not saved.whole:
+                return mark
+            try:
+                streams.append(stream.read(saved.file.read_bytes()))
+            except stream.StreamError:
+                return mark
+        registers = registers_refused(*streams)
+        return replace(mark, klass="cpreg", detail=",".join(map(hex, registers))) if registers else mark
 
     async def _golden(self, common: Common) -> Golden | None:
         case, profile = self._pair.case, self._pair.profile

@@ -85,3 +85,13 @@ def test_the_older_binary_says_which_cpu(run: Smoke) -> None:
     assert seen.argv[0][seen.argv[0].index("-cpu") + 1] == "power9_v2.0"
     seen = run(settings=SmokeSettings(machines=(named,)), arch="ppc64", machine="pseries-7.2")
     assert "-cpu" not in seen.argv[0]
+
+
+def test_registers_that_an_arm_destination_refuses_are_named(run: Smoke) -> None:
+    """7.2 sends AArch32 PAR, which 10.0 does not have; what it prints says no more than `cpu`."""
+    options = {"arch": "aarch64", "machine": "virt-7.2", "destination": second("aarch64")}
+    seen = run(direction=Direction.FORWARD, **options)
+    assert seen.signature == Signature("cpreg", "cpu", "0x40200000000f3a00,0x40200000200f3a00")
+    named = SmokeSettings(machines=(MachineOptions("named", ("virt-*",), cpu="cortex-a57"),))
+    seen = run(direction=Direction.FORWARD, settings=named, **options)
+    assert seen.signature == Signature("cpreg", "cpu", "0x40200000200f3a00")
