@@ -131,6 +131,14 @@ def release(version: str) -> tuple[int, int]:
     return (major, minor + 1) if minor < last else (major + 1, 0)
 
 
+def previous_release(of: tuple[int, int]) -> tuple[int, int]:
+    """The release before one: (10, 2) of (11, 0), (2, 12) of (3, 0)."""
+    major, minor = of
+    if minor > 0:
+        return major, minor - 1
+    return major - 1, 12 if major == 3 else 2
+
+
 def gone_early(name: str, inventory: Inventory) -> bool:
     """Whether a machine type is missing from a binary that should still have it.
 
