@@ -17,14 +17,15 @@ from typing import Any
 import click
 
 from bot import __version__
-from bot.config import Config, load
+from bot.config import SWEEPS, Config, load
 from bot.errors import UserError
-from bot.model import Direction, Profile
+from bot.model import METHODS, PRECOPY, Direction, Profile
 from bot.pipeline import bisect as bisecting
 from bot.pipeline import check, cycle, doctor, look, replaying, standalone
 from bot.pipeline import hints as hinting
 from bot.pipeline.asking import Sides, tailored
 from bot.pipeline.bench import work_directory
+from bot.pipeline.telling import Files
 from bot.progress import Progress
 from bot.terminal import Live, progress
 
@@ -125,20 +126,30 @@ class Typed:
 
     target: str | None
     machines: tuple[str, ...]
-    profile: str
+    profile: str | None
     args: str | None
     source_args: str | None
     destination_args: str | None
     accel: str | None
     run_for: float | None
+    methods: tuple[str, ...]
 
     def config(self, settings: Settings) -> Config:
         overrides = settings.overrides if self.accel is None else (*settings.overrides, f"smoke.accel={self.accel}")
         return load(settings.path, overrides)
 
-    def chosen(self, config: Config) -> Profile:
+    def chosen(self, config: Config, sweep: str | None = None) -> Profile | None:
+        """The profile that was typed; None if a sweep names the profiles."""
+        if sweep is not None:
+            own = (self.profile, self.args, self.source_args, self.destination_args, self.run_for)
+            if any(value is not None for value in own):
+                raise UserError("--sweep names its profiles itself; leave --profile, --args and --run out")
+            return None
+        return self.one(config)
+
+    def one(self, config: Config) -> Profile:
         return tailored(
-            config.profile(self.profile) if self.args is None else None,
+            config.profile(self.profile or "bare") if self.args is None else None,
             _words(self.args, "--args"),
             _words(self.source_args, "--source-args"),
             _words(self.destination_args, "--destination-args"),
@@ -163,7 +174,7 @@ _CASE = (
         metavar="TYPE",
         help="Versioned machine type, e.g. pc-q35-9.2. Repeatable.",
     ),
-    click.option("--profile", default="bare", show_default=True, help="Device set and options of the configuration."),
+    click.option("--profile", metavar="NAME", help="Device set and options of the configuration.  [default: bare]"),
     click.option("--args", metavar="ARGS", help="QEMU arguments for both sides, instead of a profile's."),
     click.option("--source-args", metavar="ARGS", help="More arguments for the source."),
     click.option("--destination-args", metavar="ARGS", help="More arguments for the destination."),
@@ -174,6 +185,13 @@ _CASE = (
         type=click.FloatRange(0, 3600),
         metavar="SECONDS",
         help="Let the guest run before it migrates.",
+    ),
+    click.option(
+        "--method",
+        "methods",
+        multiple=True,
+        type=click.Choice(METHODS),
+        help="How it migrates. Repeatable.  [default: precopy, or those of the sweep]",
     ),
 )
 _SIDES = (
@@ -194,9 +212,16 @@ _REPO = click.option(
     metavar="DIR",
     help="A clone to use as it is.  [default: the QEMU clone you are in, else upstream.url]",
 )
-_TWINS = (
-    click.option("--json", "json_file", type=_FILE, metavar="FILE", help="Write the runs as JSON."),
+_MATRIX = (
+    click.option(
+        "--sweep",
+        type=click.Choice(SWEEPS),
+        help="A part of the matrix, as the configuration has it, instead of one profile.",
+    ),
+    click.option("--strict", is_flag=True, help="Failures that the configuration expects count like others."),
+    click.option("--json", "json", type=_FILE, metavar="FILE", help="Write the runs as JSON."),
     click.option("--junit", type=_FILE, metavar="FILE", help="Write the runs as JUnit XML."),
+    click.option("--html", type=_FILE, metavar="FILE", help="Write a page: machine types by baselines."),
 )
 
 
@@ -224,8 +249,15 @@ def _side_options(function: Callable[..., int]) -> Callable[..., int]:
     return _all(_SIDES, collected)
 
 
-def _twins(function: Callable[..., int]) -> Callable[..., int]:
-    return _all(_TWINS, function)
+def _matrix_options(function: Callable[..., int]) -> Callable[..., int]:
+    """Which part of the matrix, and where the runs go: the files are handed on as one value named `files`."""
+
+    @functools.wraps(function)
+    def collected(*args: Any, **options: Any) -> int:
+        files = Files(**{field.name: options.pop(field.name) for field in fields(Files)})
+        return function(*args, files=files, **options)
+
+    return _all(_MATRIX, collected)
 
 
 def _all(options: Sequence[Callable[..., Any]], function: Callable[..., int]) -> Callable[..., int]:
@@ -285,8 +317,9 @@ def bisect(
         range=range_,
         target=typed.target,
         machines=typed.machines,
-        profile=typed.chosen(config),
+        profile=typed.one(config),
         sides=sides,
+        methods=typed.methods or (PRECOPY,),
         command=command,
         repo=repo,
         out=out,
@@ -301,26 +334,34 @@ def bisect(
 @_case_options
 @_side_options
 @_REPO
-@_twins
+@_matrix_options
 @click.pass_obj
 def test(
-    settings: Settings, revision: str, typed: Typed, sides: Sides, repo: Path | None, json_file: Path | None,
-    junit: Path | None,
+    settings: Settings, revision: str, typed: Typed, sides: Sides, repo: Path | None, sweep: str | None, strict: bool,
+    files: Files,
 ) -> int:  # fmt: skip
     """Build one revision and smoke it: the machine types given, or all.
 
-    Exit: 0 good, 1 bad, 125 nothing could be tested, 129 and above no verdict; safe in `git bisect run`.
+    \b
+      bot test HEAD --machine pc-q35-9.2 --source v9.2.0
+      bot test HEAD --sweep nightly       every target and baseline of the configuration
+
+    Exit: 0 good (or failing only where that is expected), 1 bad, 125 nothing could be tested, 129 and above no verdict;
+    safe in `git bisect run`.
     """
     config = typed.config(settings)
     request = check.Request(
         revision=revision,
         target=typed.target,
         machines=typed.machines,
-        profile=typed.chosen(config),
+        profile=typed.chosen(config, sweep),
         sides=sides,
         repo=repo,
-        json=json_file,
-        junit=junit,
+        sweep=sweep,
+        methods=typed.methods,
+        accel=typed.accel,
+        strict=strict,
+        files=files,
     )
     with _watching() as watcher:
         return check.test(config, settings.work(), request, watcher, _stopping())
@@ -331,19 +372,31 @@ def test(
 @click.option("--destination", type=_FILE, metavar="BIN", help="QEMU that is migrated to.  [default: --source]")
 @_case_options
 @click.option("--all", "all_types", is_flag=True, help="Every machine type that both sides have.")
-@_twins
+@click.option(
+    "--direction",
+    "directions",
+    multiple=True,
+    type=click.Choice([d.value for d in Direction]),
+    help="forward: from --source to --destination; backward: the other way; same: --destination to itself. Repeatable."
+    "  [default: forward, or those of the sweep]",
+)
+@_matrix_options
 @click.pass_obj
 def smoke(
     settings: Settings, source: Path, destination: Path | None, typed: Typed, all_types: bool,
-    json_file: Path | None, junit: Path | None,
+    directions: tuple[str, ...], sweep: str | None, strict: bool, files: Files,
 ) -> int:  # fmt: skip
     """Migrate between two QEMU binaries. No database, no clone, no configuration needed.
 
     \b
       bot smoke --source /usr/bin/qemu-system-x86_64 --destination ./qemu-system-x86_64 --machine pc-q35-7.2
+      bot smoke --source 'old/qemu-system-{arch}' --destination 'new/qemu-system-{arch}' --sweep nightly
       git bisect run bot smoke --source old/qemu-system-ppc64 --destination build/qemu-system-ppc64 --all
 
-    Exit: 0 good, 1 bad, 125 nothing could be tested, 129 and above no verdict; safe in `git bisect run`.
+    With {arch} in a path every architecture is run that both sides have.
+
+    Exit: 0 good (or failing only where that is expected), 1 bad, 125 nothing could be tested, 129 and above no verdict;
+    safe in `git bisect run`.
     """
     if typed.target is not None:
         raise UserError("--target: the binaries say it themselves; leave it out")
@@ -353,9 +406,13 @@ def smoke(
         destination=destination or source,
         machines=typed.machines,
         all_types=all_types,
-        profile=typed.chosen(config),
-        json=json_file,
-        junit=junit,
+        profile=typed.chosen(config, sweep),
+        sweep=sweep,
+        directions=tuple(Direction(direction) for direction in directions),
+        methods=typed.methods,
+        accel=typed.accel,
+        strict=strict,
+        files=files,
     )
     with _watching() as watcher:
         return standalone.smoke(config, request, watcher, _stopping())

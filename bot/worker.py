@@ -39,6 +39,7 @@ from bot.model import (
     Test,
 )
 from bot.progress import Progress
+from bot.smoke.argv import machine_options
 from bot.smoke.control import Controls
 from bot.smoke.golden import Goldens
 from bot.smoke.inspect import identify, inspect
@@ -88,7 +89,8 @@ class Rig:
         else:
             other = installed(baseline, case.target).sha256
         script = self.smoke.script and hashlib.sha256(_read(Path(self.smoke.script))).hexdigest()
-        facts = [asdict(self.profile(case)), dict(self.smoke.memory), case.accel, script, other]
+        options = [(entry.options, entry.cpu) for entry in machine_options(case, self.smoke)]
+        facts = [asdict(self.profile(case)), dict(self.smoke.memory), options, case.accel, script, other]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
     def build(self, commit: Sha, target: str) -> Build:

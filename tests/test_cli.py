@@ -18,6 +18,7 @@ import pytest
 from tests.build.project import Project
 from tests.testing import fastqemu
 from tests.testing.fastqemu import ABORTS, BROKEN, GOOD, HANGS, QEMU, SMALLER
+from tests.testing.qemu import second
 
 ROOT = Path(__file__).parents[1]
 BOT = [sys.executable, "-m", "bot"]
@@ -275,6 +276,111 @@ def test_exit_codes_of_smoke(tmp_path: Path) -> None:
     here.run(*common, "--args=-device no-such-device", code=125)
 
 
+KNOWN = "expected.mine={why: smaller, owner: me, expires: 2100, classes: ram-size, profiles: bare}"
+
+
+def test_an_expected_failure_is_told_and_not_bad(tmp_path: Path) -> None:
+    here = Place(tmp_path, None, [])  # type: ignore[arg-type] # no history: the command needs none
+    own = "profiles.bare.destination_args=-m 64M"
+    common = ["smoke", "--source", str(QEMU), "--machine", "pc-i440fx-7.2"]
+    known = ["--set", own, "--set", KNOWN]
+    twins = ["--json", "runs.json", "--junit", "runs.xml", "--html", "runs.html"]
+    done = here.run(*known, *common, *twins, code=125)
+    assert "expected, mine: 1 case: smaller" in done.stdout
+    assert "1 fail as expected" in done.stdout
+    assert json.loads((tmp_path / "runs.json").read_text())["runs"][0]["expected"] == "mine"
+    assert 'message="expected: mine: smaller"' in (tmp_path / "runs.xml").read_text()
+    assert ">known<" in (tmp_path / "runs.html").read_text()
+    here.run(*known, *common, "--strict", code=1)
+    for changed in ("expires=2025", "source='<7.2'", "profiles=mem-path", "directions=[forward]"):
+        here.run(*known, "--set", f"expected.mine.{changed}", *common, code=1)
+
+
+SWEPT = """\
+each_tip:
+  profiles: [bare, smp]
+  directions: [same, forward, backward]
+  methods: {precopy: ["*"], exec: [bare], ping-pong: [bare]}
+  accels: [tcg]
+smoke:
+  exclude: ["[!p]*", {machines: "pc-q35-* pc-i440fx-[!7]* pc-i440fx-7.1 pc-i440fx-7.0", why: few are enough here}]
+"""
+
+
+def test_a_sweep_over_two_releases_in_all_directions(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(SWEPT)
+    here = Place(tmp_path, None, [])  # type: ignore[arg-type] # no history: the command needs none
+    new = second().path
+    pair = ("--source", str(QEMU), "--destination", str(new))
+    done = here.run("smoke", *pair, "--sweep", "each_tip", "--json", "runs.json", code=0)
+    runs = json.loads((tmp_path / "runs.json").read_text())["runs"]
+    ways = {tuple(run["case"][key] for key in ("machine", "profile", "direction", "method")) for run in runs}
+    everywhere = {("bare", "precopy"), ("bare", "exec"), ("smp", "precopy")}
+    assert ways == {
+        ("pc-i440fx-7.2", profile, direction, method)
+        for direction in ("same", "forward", "backward")
+        for profile, method in everywhere | ({("bare", "ping-pong")} if direction == "same" else set())
+    }
+    sides = {run["case"]["direction"]: [argv[0] for argv in run["observation"]["argv"][:2]] for run in runs}
+    assert sides == {"same": [str(new)] * 2, "forward": [str(QEMU), str(new)], "backward": [str(new), str(QEMU)]}
+    assert "10 cases" in done.stdout
+    narrow = ("--direction", "backward", "--method", "exec")
+    assert "1 case" in here.run("smoke", *pair, "--sweep", "each_tip", *narrow, code=0).stdout
+    assert "4 cases" in here.run("smoke", "--source", str(QEMU), "--sweep", "each_tip", code=0).stdout
+    said = here.run("smoke", *pair, "--sweep", "each_tip", "--profile", "bare", code=129).stderr
+    assert "--sweep names its profiles itself" in said
+    said = here.run("smoke", "--source", str(QEMU), "--all", "--direction", "forward", code=129).stderr
+    assert "both sides are the same binary" in said
+
+
+def test_kvm_is_run_or_missed_and_never_tcg_in_its_place(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(SWEPT.replace("[tcg]", "[kvm-if-usable]"))
+    here = Place(tmp_path, None, [])  # type: ignore[arg-type] # no history: the command needs none
+    sweep = ("smoke", "--source", "/usr/bin/qemu-system-ppc64", "--sweep", "each_tip", "--json", "runs.json")
+    done = here.run(*sweep, code=125)
+    assert "not run: KVM of ppc64 (the host is" in done.stderr
+    assert json.loads((tmp_path / "runs.json").read_text())["runs"] == []
+    done = here.run("--set", "each_tip.accels=[kvm]", *sweep, code=131)
+    assert "nothing was run" in done.stdout
+    both = (
+        "--set",
+        "each_tip.accels=[tcg, kvm]",
+        "--set",
+        "each_tip.profiles=[bare]",
+        "--set",
+        "smoke.exclude=['[!m]*']",
+    )
+    done = here.run(*both, *sweep, code=131)
+    assert {run["case"]["accel"] for run in json.loads((tmp_path / "runs.json").read_text())["runs"]} == {"tcg"}
+
+
+def test_every_architecture_that_two_places_have(tmp_path: Path) -> None:
+    here = Place(tmp_path, None, [])  # type: ignore[arg-type] # no history: the command needs none
+    for arch in ("x86_64", "ppc64"):
+        (tmp_path / f"qemu-system-{arch}").symlink_to(f"/usr/bin/qemu-system-{arch}")
+    both = ("--source", "/usr/bin/qemu-system-{arch}", "--destination", str(tmp_path / "qemu-system-{arch}"))
+    machines = ("--machine", "pc-q35-7.2", "--machine", "pseries-7.2")
+    here.run("smoke", *both, *machines, "--json", "runs.json", code=0)
+    runs = json.loads((tmp_path / "runs.json").read_text())["runs"]
+    assert {(run["case"]["target"], run["case"]["machine"]) for run in runs} == {
+        ("x86_64-softmmu", "pc-q35-7.2"), ("ppc64-softmmu", "pseries-7.2"),
+    }  # fmt: skip
+
+
+def test_test_sweeps_a_revision(simple: Place) -> None:
+    sweep = ("test", "master", "--sweep", "each_tip", "--html", "sweep.html")
+    done = simple.run(*sweep, code=1)
+    assert "FAIL_DST ram-size" in done.stdout
+    assert "not run: KVM, profiles " in done.stdout
+    assert "from debian" in (simple.path / "sweep.html").read_text()
+    again = simple.run("--set", KNOWN, *sweep, code=0)
+    assert "3 fail as expected" in again.stdout
+    assert "cases to run" not in again.stderr
+    assert "expected failure mine" not in again.stdout
+    good = simple.run("--set", KNOWN, "test", simple.shas[1], "--sweep", "each_tip", code=0)
+    assert "expected failure mine passes now: remove it (me)" in good.stdout
+
+
 def bisect_run(simple: Place, tmp_path: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """Real `git bisect run` over the history, in a clone of it."""
     clone = tmp_path / "clone"
@@ -359,6 +465,27 @@ def test_since_is_the_good_end_of_the_first_cycle(tmp_path: Path) -> None:
     since = f"watch.branches.0.since={here.shas[0]}"
     done = here.run("--set", "bisect.min_runs=3", "--set", since, "run", "--once", code=10)
     assert f"first bad commit: {here.shas[2][:12]}" in done.stdout
+
+
+def test_what_is_expected_is_no_news_until_it_ends(tmp_path: Path) -> None:
+    here = place(tmp_path, GOOD)
+    run = ("--set", "bisect.min_runs=3", "--set", KNOWN, "run", "--once")
+    here.run(*run, code=0)
+    culprit = here.project.commit({"dev.c": fastqemu.dev_c(SMALLER, "breaks")}, "break it")
+    done = here.run(*run, code=0)
+    assert "nothing new" in done.stderr
+    assert "expected, mine: 3 cases: smaller" in done.stdout
+    here.project.commit({"dev.c": fastqemu.dev_c(GOOD, "mended")})
+    done = here.run(*run, code=0)
+    assert "expected failure mine passes now: remove it (me)" in done.stdout
+    assert "passes now, unlike on an earlier master" in done.stdout
+    assert ">ok<" in (tmp_path / "out/matrix-master.html").read_text()
+    until = here.project.commit({"until.txt": "from here on it has to work\n"})
+    here.project.commit({"dev.c": fastqemu.dev_c(SMALLER, "again")}, "break it again")
+    ended = ("--set", f"expected.mine.until={until}", *run[:2], *run[4:])
+    done = here.run(*ended[:2], "--set", KNOWN, *ended[:2], *ended[2:], code=10)
+    assert "fails now, unlike on an earlier master" in done.stdout
+    assert culprit[:12] not in done.stdout
 
 
 def test_tip_that_does_not_build_is_told(tmp_path: Path) -> None:

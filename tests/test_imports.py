@@ -18,7 +18,7 @@ ALLOWED = {
     "core": {"model"},
     "host": BASE,
     "store": BASE | {"host"},
-    "config": BASE | {"data"},
+    "config": BASE | {"core", "data"},
     "watch": BASE | {"core", "host", "store"},
     "build": BASE | {"core", "host"},
     "smoke": BASE | {"core", "host"},

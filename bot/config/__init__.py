@@ -15,11 +15,12 @@ from pydantic import ValidationError
 
 from bot.config.document import Node, Place, Problem, dotted, merge, parse, put, read_file, shown, split_override
 from bot.config.explain import at, explain, meant, wording
-from bot.config.sections import Config
+from bot.config.sections import SWEEPS, Config
+from bot.config.values import ALL
 from bot.data import data_dir
 from bot.errors import UserError
 
-__all__ = ["Config", "find", "load"]
+__all__ = ["SWEEPS", "Config", "find", "load"]
 
 _PREFIX = "BOT__"
 
@@ -117,10 +118,17 @@ def _validated(tree: Node, problems: list[Problem]) -> Config | None:
 
 def _contradictions(config: Config, tree: Node) -> Iterator[tuple[Sequence[str | int], str]]:
     """Values that are right each, but not together."""
-    for i, name in enumerate(config.each_tip.profiles):
-        if name not in config.profiles:
-            told = f"no profile {shown(name)}{meant(name, config.profiles)} (there are {', '.join(config.profiles)})"
-            yield ("each_tip", "profiles", i), told
+    there = config.profile_options
+    for sweep in SWEEPS:
+        for i, name in enumerate(config.sweep(sweep).profiles):
+            if name not in there:
+                told = f"no profile {shown(name)}{meant(name, there)} (there are {', '.join(there)})"
+                yield (sweep, "profiles", i), told
+    if ALL in there:
+        yield ("profiles", ALL), f'the name "{ALL}" stands for every profile, must be another'
+    for name, entry in config.expected_entries.items():
+        if entry.expires is None and entry.until is None:
+            yield ("expected", name), "has no end, must have expires (a date) or until (the commit that mends it)"
     names = {
         ("baselines",): [b.name for b in config.baselines],
         ("build", "recipes"): [r.name for r in config.build.recipes],

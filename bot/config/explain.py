@@ -90,6 +90,8 @@ def wording(part: Schema) -> str:
         return " or ".join(", ".join(part["enum"]).rsplit(", ", 1))
     if part.get("type") == "object":
         return f"a map with {', '.join(keys(part))}" if "properties" in part else "a map"
+    if part.get("type") == "boolean":
+        return "true or false"
     if part.get("type") == "integer":
         return f"a whole number from {part['minimum']} to {part['maximum']}"
     if part.get("type") == "array":

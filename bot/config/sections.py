@@ -1,157 +1,63 @@
-"""The sections of config.yaml as frozen models, and how their values are written."""
+"""The sections of config.yaml as frozen models."""
 
 from __future__ import annotations
 
-import math
-import re
-import shlex
-from collections.abc import Mapping
-from email.utils import parseaddr
-from typing import Annotated, Literal, TypeVar
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from bot.config.document import Text, shown
+from bot.config.document import shown
+from bot.config.values import (
+    ALL,
+    METHOD_SAYS,
+    NAME_SAYS,
+    Accel,
+    BaselineEntry,
+    Condition,
+    Date,
+    Domain,
+    Duration,
+    Filled,
+    Id,
+    LocalPath,
+    MachineProperties,
+    Mailbox,
+    Memory,
+    Method,
+    Name,
+    Patterns,
+    Plugged,
+    RecipeEntry,
+    Seconds,
+    Size,
+    SubmoduleEntry,
+    SweepAccel,
+    Target,
+    Url,
+    Web,
+    Words,
+    every,
+    excluded,
+    unique,
+)
 from bot.errors import UserError
-from bot.model import Baseline, BuildSettings, Direction, Profile, Recipe, ReportSettings, SmokeSettings, Submodule
+from bot.model import (
+    Baseline,
+    BuildSettings,
+    Direction,
+    Exclusion,
+    Expected,
+    MachineOptions,
+    Profile,
+    ReportSettings,
+    SmokeSettings,
+    Sweep,
+)
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_SIZES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-_YEAR = 366 * 86400
-_NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
-_NAME_SAYS = "a name of letters, digits and . _ + -"
-
-_Titled = TypeVar("_Titled", Baseline, Recipe)
-
-# -- values -------------------------------------------------------------------------------------------------------
-# A validator that raises ValueError("") is reported as "is VALUE, must be WORDS", WORDS being what `_says` says.
-
-
-def _seconds(value: object) -> float:
-    text = str(value).strip() if isinstance(value, str) else ""
-    if re.fullmatch(r"\d{1,12}(\.\d{1,6})?", text):
-        seconds = float(text)
-    elif re.fullmatch(r"(\d{1,12}(\.\d{1,6})?[smhd])+", text):
-        seconds = math.fsum(float(n) * _UNITS[unit] for n, unit in re.findall(r"([\d.]+)([smhd])", text))
-    else:
-        raise ValueError
-    if seconds > _YEAR:
-        raise ValueError
-    return seconds
-
-
-def _bytes(value: object) -> int:
-    text = value.strip() if isinstance(value, str) else ""
-    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)([KMGT]?)(?:i?B)?", text)
-    if match is None:
-        raise ValueError
-    return int(float(match[1]) * _SIZES[match[2]])
-
-
-def _positive(seconds: float) -> float:
-    if seconds <= 0:
-        raise ValueError
-    return seconds
-
-
-def _words(value: object) -> object:
-    """A text is split as a shell does it, so that `-device virtio-net-pci,id=n` needs no list."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return shlex.split(value)
-    except ValueError as error:
-        raise ValueError(f"is {shown(value)}, which a shell cannot split: {str(error).lower()}") from error
-
-
-def _path(value: object) -> object:
-    return value.path() if isinstance(value, Text) and value else value
-
-
-def _url(value: object) -> object:
-    """A git URL, or a local path made absolute. A password in it would end in logs: refused, and not quoted."""
-    if not isinstance(value, Text):
-        return value
-    if not value.isprintable():
-        raise ValueError
-    if re.match(r"[a-z+]+://[^/@]*:[^/@]*@", value):
-        raise ValueError("holds a password, must not: use an ssh:// URL with a key")
-    if re.match(r"(https|ssh|file)://.|[A-Za-z0-9_.-]+@[A-Za-z0-9.-]+:.", value):
-        return value
-    if not value or value.startswith("-") or "://" in value or re.match(r"[^/]*:", value):
-        raise ValueError
-    return value.path()
-
-
-def _mailbox(value: str) -> str:
-    if not re.fullmatch(r"[^\s@<>,]+@[^\s@<>,]+", parseaddr(value)[1]) or not value.isprintable():
-        raise ValueError
-    return value
-
-
-def _target(value: object) -> object:
-    if not isinstance(value, str) or not re.fullmatch(r"[a-z0-9_]+(-softmmu)?", value):
-        raise ValueError
-    return value.removesuffix("-softmmu") + "-softmmu"
-
-
-def _unique(values: tuple[str, ...]) -> tuple[str, ...]:
-    twice = next((v for i, v in enumerate(values) if v in values[:i]), None)
-    if twice is not None:
-        raise ValueError(f"names {shown(twice)} twice, must name each once")
-    return values
-
-
-def _baseline(value: object) -> object:
-    """Exactly one of ref and path; a relative path is taken from where it is written."""
-    if not isinstance(value, Mapping):
-        return value
-    if bool(value.get("ref")) == bool(value.get("path")):
-        raise ValueError("must have exactly one of ref (a release that is built) and path (an installed binary)")
-    return {key: _path(v) if key == "path" else v for key, v in value.items()}
-
-
-def _submodule(value: object) -> object:
-    trees = value.get("trees") if isinstance(value, Mapping) else None
-    if not isinstance(value, Mapping) or not isinstance(trees, Mapping):
-        return value
-    return {**value, "trees": {pin: _path(tree) for pin, tree in trees.items()}}
-
-
-def _named(value: _Titled) -> _Titled:
-    """Names go into ids of cases and into paths: no slash, no blank."""
-    if not re.fullmatch(_NAME, value.name):
-        raise ValueError(f"has the name {shown(value.name)}, must be {_NAME_SAYS}")
-    return value
-
-
-def _says(words: str) -> WithJsonSchema:
-    """What a value may be, in words, for errors and for the reference of keys."""
-    return WithJsonSchema({"type": "string", "says": words})
-
-
-Name = Annotated[str, Field(pattern=f"^{_NAME}$"), _says(_NAME_SAYS)]
-Duration = Annotated[
-    float, BeforeValidator(_seconds), AfterValidator(_positive), _says("a time such as 90s, 30m, 3h or 1h30m")
-]
-Seconds = Annotated[float, BeforeValidator(_seconds), _says("a time such as 0, 2s or 1m")]
-Size = Annotated[int, BeforeValidator(_bytes), _says("a size such as 500M or 10G")]
-Memory = Annotated[str, Field(pattern=r"^[1-9]\d*[MG]?$"), _says("a value of QEMU's -m such as 128M or 1G")]
-Accel = Annotated[
-    str, Field(pattern=r"^(tcg|kvm)(,[a-z0-9-]+=[^,]+)*$"), _says("tcg or kvm, with or without ,property=value")
-]
-Words = Annotated[
-    tuple[str, ...],
-    BeforeValidator(_words),
-    WithJsonSchema({"type": "array", "says": "arguments, as a list or as on a command line"}),
-]
-LocalPath = Annotated[str, BeforeValidator(_path), Field(min_length=1), _says("a path")]
-Url = Annotated[str, BeforeValidator(_url), _says("an https:// or ssh:// URL, or a path")]
-Web = Annotated[str, Field(pattern=r"^https?://[^\s<>]+$"), _says("an http:// or https:// URL")]
-Domain = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$"), _says("a domain such as example.org")]
-Mailbox = Annotated[str, AfterValidator(_mailbox), _says("an address such as Name <name@example.org>")]
-Target = Annotated[str, BeforeValidator(_target), _says("a QEMU target such as x86_64-softmmu or ppc64")]
-Filled = Annotated[str, Field(min_length=1), _says("text")]
+SWEEPS = ("each_tip", "nightly")
+"""Names of the sections that say which part of the matrix is run."""
 
 
 class _Section(BaseModel):
@@ -178,33 +84,100 @@ class Watch(_Section):
     every: Duration
 
 
-class EachTip(_Section):
-    """What is run on each new tip of a branch."""
+class SweepOptions(_Section):
+    """A part of the matrix (`model.Sweep`). `profiles` may be `all`; a method without profiles is not used."""
 
-    profiles: Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(_unique)]
-    directions: Annotated[tuple[Direction, ...], Field(min_length=1), AfterValidator(_unique)]
+    profiles: Annotated[
+        tuple[Name, ...],
+        BeforeValidator(every),
+        Field(min_length=1),
+        AfterValidator(unique),
+        WithJsonSchema({"type": "array", "says": "all, or a list of profiles that is not empty"}),
+    ]
+    directions: Annotated[tuple[Direction, ...], Field(min_length=1), AfterValidator(unique)]
+    methods: dict[Method, tuple[Filled, ...]] = Field(json_schema_extra={"keys_say": METHOD_SAYS})
+    accels: Annotated[tuple[SweepAccel, ...], Field(min_length=1), AfterValidator(unique)]
+
+    def sweep(self, profiles: Iterable[str]) -> Sweep:
+        """The sweep, with the names of `profiles` in the place of `all`."""
+        names = tuple(profiles) if self.profiles == (ALL,) else self.profiles
+        methods = {method: patterns for method, patterns in self.methods.items() if patterns}
+        return Sweep(names, self.directions, methods, self.accels)
 
 
 class ProfileOptions(_Section):
-    """A profile without its name, which is its key."""
+    """A profile without its name, which is its key. `devices` by the machine types they are for."""
 
     args: Words = ()
     source_args: Words = ()
     destination_args: Words = ()
     run: Seconds = 0.0
+    devices: dict[Filled, tuple[Plugged, ...]] = {}
+    guest: bool = False
+    machines: Patterns = ("*",)
+
+    def profile(self, name: str) -> Profile:
+        devices = tuple(
+            replace(device, machines=tuple(patterns.split()))
+            for patterns, plugged in self.devices.items()
+            for device in plugged
+        )
+        given = self.model_dump(exclude={"devices"})
+        return Profile(name, **given, devices=devices)
+
+
+class MachineEntry(_Section):
+    """As `model.MachineOptions`."""
+
+    why: Filled
+    machines: Patterns
+    targets: Patterns = ("*",)
+    accel: Literal["tcg", "kvm"] | None = None
+    options: MachineProperties = ""
+    cpu: Filled | None = None
+
+
+class ExclusionEntry(_Section):
+    """As `model.Exclusion`."""
+
+    machines: Patterns
+    why: Filled
+    owner: Filled | None = None
+    expires: Date | None = None
+    until: Id | None = None
 
 
 class Smoke(_Section):
     memory: dict[str, Memory]
+    machines: dict[Name, MachineEntry] = Field(json_schema_extra={"keys_say": NAME_SAYS})
     accel: Accel
     deadline: Duration
     script: LocalPath | None
-    exclude: tuple[Filled, ...]
+    exclude: tuple[Annotated[ExclusionEntry, BeforeValidator(excluded)], ...]
+
+
+class ExpectedEntry(_Section):
+    """As `model.Expected`, without its id, which is its key."""
+
+    why: Filled
+    owner: Filled
+    expires: Date | None = None
+    until: Id | None = None
+    targets: Patterns = ("*",)
+    machines: Patterns = ("*",)
+    profiles: Patterns = ("*",)
+    methods: Patterns = ("*",)
+    directions: Annotated[tuple[Direction, ...], Field(min_length=1), AfterValidator(unique)] = tuple(Direction)
+    accels: Patterns = ("*",)
+    classes: Patterns = ("*",)
+    devices: Patterns = ("*",)
+    source: Condition = ""
+    destination: Condition = ""
 
 
 class Build(_Section):
-    recipes: Annotated[tuple[Annotated[Recipe, AfterValidator(_named)], ...], Field(min_length=1)]
-    submodules: dict[str, Annotated[Submodule, BeforeValidator(_submodule)]]
+    recipes: Annotated[tuple[RecipeEntry, ...], Field(min_length=1)]
+    submodules: dict[str, SubmoduleEntry]
     jobs: int = Field(ge=0, le=4096)
     timeout: Duration
     cache_size: Size
@@ -239,11 +212,13 @@ class Config(_Section):
 
     upstream: Upstream
     watch: Watch
-    baselines: tuple[Annotated[Baseline, BeforeValidator(_baseline), AfterValidator(_named)], ...]
-    targets: Annotated[tuple[Target, ...], Field(min_length=1), AfterValidator(_unique)]
-    each_tip: EachTip
-    profile_options: dict[Name, ProfileOptions] = Field(alias="profiles", json_schema_extra={"keys_say": _NAME_SAYS})
+    baselines: tuple[BaselineEntry, ...]
+    targets: Annotated[tuple[Target, ...], Field(min_length=1), AfterValidator(unique)]
+    each_tip: SweepOptions
+    nightly: SweepOptions
+    profile_options: dict[Name, ProfileOptions] = Field(alias="profiles", json_schema_extra={"keys_say": NAME_SAYS})
     smoke: Smoke
+    expected_entries: dict[Name, ExpectedEntry] = Field(alias="expected", json_schema_extra={"keys_say": NAME_SAYS})
     build: Build
     executor: Executor
     bisect: Bisect
@@ -252,15 +227,22 @@ class Config(_Section):
     @property
     def profiles(self) -> Mapping[str, Profile]:
         """Every profile by its name."""
-        return {
-            name: Profile(name, given.args, given.source_args, given.destination_args, given.run)
-            for name, given in self.profile_options.items()
-        }
+        return {name: given.profile(name) for name, given in self.profile_options.items()}
+
+    @property
+    def expected(self) -> tuple[Expected, ...]:
+        """Known failures, the user's first."""
+        return tuple(Expected(name, **given.model_dump()) for name, given in self.expected_entries.items())
+
+    @property
+    def exclusions(self) -> tuple[Exclusion, ...]:
+        return tuple(Exclusion(**given.model_dump()) for given in self.smoke.exclude)
 
     @property
     def smoke_settings(self) -> SmokeSettings:
         smoke = self.smoke
-        return SmokeSettings(smoke.memory, smoke.deadline, smoke.script, smoke.exclude)
+        machines = tuple(MachineOptions(**given.model_dump()) for given in smoke.machines.values())
+        return SmokeSettings(smoke.memory, smoke.deadline, smoke.script, machines)
 
     @property
     def build_settings(self) -> BuildSettings:
@@ -273,6 +255,13 @@ class Config(_Section):
     def report_settings(self) -> ReportSettings:
         given = self.report.model_dump(exclude={"out", "approval"})
         return ReportSettings(**given, approval=self.report.approval == "required")
+
+    def sweep(self, name: str) -> Sweep:
+        """The sweep of that name (`each_tip`, `nightly`); raises `UserError` with the names there are."""
+        if name not in SWEEPS:
+            raise UserError(f"no sweep {shown(name)}: there are {', '.join(SWEEPS)}")
+        options: SweepOptions = getattr(self, name)
+        return options.sweep(self.profile_options)
 
     def profile(self, name: str) -> Profile:
         """The profile of that name; raises `UserError` with the names there are."""

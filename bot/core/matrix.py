@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import groupby
 
-from bot.model import Case, Direction, Inventory, MachineType
+from bot.model import TCG, Case, Direction, Inventory, MachineType, Profile, Sweep
 
 _NAME = re.compile(r"^(?P<prefix>(?:.*-)?(?:rhel)?)(?P<version>\d+(?:\.\d+)+)(?P<tag>-[\w.-]+)?$")
 _RANGE = 3  # as many neighbours are worth an ellipsis
@@ -75,45 +75,78 @@ def _fold(run: list[str]) -> list[str]:
     return [f"{run[0]} ... {run[-1]}"] if len(run) >= _RANGE else run
 
 
+_ONE_RELEASE = ("ping-pong",)
+"""Methods for `same` only: there and back between two releases is forward and backward, which are cases themselves."""
+
+
 def cases(
     commit: Mapping[str, Inventory],
     baselines: Mapping[str, Mapping[str, Inventory]],
-    profiles: Sequence[str],
-    directions: Sequence[Direction],
+    sweep: Sweep,
+    profiles: Mapping[str, Profile],
+    *,
     exclude: Sequence[str] = (),
     only: Sequence[str] = ("*",),
+    usable: Callable[[str], bool] = lambda arch: False,
 ) -> tuple[Case, ...]:
-    """All that can be asked of a commit: `commit` is its inventory by target, `baselines` theirs by name and target.
+    """All of a sweep that can be asked of a commit: `commit` is its inventory by target, `baselines` theirs by name and
+    target, `profiles` those that the sweep names.
 
     `same` covers every type of the commit; `forward` and `backward` the versioned types that both sides have, and those
     that went from the commit before their time (`gone_early`). Aliases are never cases: they move with the release.
-    `exclude` and `only` are patterns (fnmatch) of machine types.
+    `exclude` and `only` are patterns (fnmatch) of machine types. `usable` says whether KVM runs guests of an
+    architecture here; where it does not there are no cases for it, and none are run under TCG instead.
     """
 
     def asked(inventory: Inventory) -> list[str]:
         names = (m.name for m in inventory.machines)
-        fits = (
-            n for n in names if any(fnmatchcase(n, p) for p in only) and not any(fnmatchcase(n, p) for p in exclude)
-        )
-        return sorted(fits, key=version_key)
+        return sorted((n for n in names if _fits(n, only) and not _fits(n, exclude)), key=version_key)
+
+    def ways(target: str, machine: str, direction: Direction, baseline: str | None = None) -> Iterator[Case]:
+        for accel in accelerators(sweep, usable(target.removesuffix("-softmmu"))):
+            for profile in (p for p in sweep.profiles if _fits(machine, profiles[p].machines)):
+                for method, patterns in sweep.methods.items():
+                    if _fits(profile, patterns) and (direction is Direction.SAME or method not in _ONE_RELEASE):
+                        yield Case(target, machine, profile, direction, baseline, method, accel)
 
     found: list[Case] = []
     for target, mine in commit.items():
-        if Direction.SAME in directions:
-            found += [Case(target, name, profile) for name in asked(mine) for profile in profiles]
+        if Direction.SAME in sweep.directions:
+            found += [case for name in asked(mine) for case in ways(target, name, Direction.SAME)]
         for baseline, inventories in baselines.items():
             if target not in inventories:
                 continue
             have = {m.name for m in mine.machines}
             shared = [n for n in asked(inventories[target]) if versioned(n) and (n in have or gone_early(n, mine))]
             found += [
-                Case(target, name, profile, direction, baseline)
-                for direction in directions
+                case
+                for direction in sweep.directions
                 if direction is not Direction.SAME
                 for name in shared
-                for profile in profiles
+                for case in ways(target, name, direction, baseline)
             ]
     return tuple(found)
+
+
+def _fits(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def accelerators(sweep: Sweep, usable: bool) -> tuple[str, ...]:
+    """The accelerators of a sweep as cases have them, where KVM is usable or not: `kvm-if-usable` is `kvm` or none."""
+    found = []
+    for accel in sweep.accels:
+        name, comma, properties = accel.partition(",")
+        if name == TCG:
+            found.append(accel)
+        elif usable:
+            found.append(f"kvm{comma}{properties}")
+    return tuple(dict.fromkeys(found))
+
+
+def deprecated(inventories: Mapping[str, Inventory]) -> frozenset[tuple[str, str]]:
+    """(target, machine type) of the types that binaries call deprecated: query-machines says it since 4.1."""
+    return frozenset((target, m.name) for target, known in inventories.items() for m in known.machines if m.deprecated)
 
 
 def release(version: str) -> tuple[int, int]:

@@ -37,6 +37,7 @@ from bot.model.search import (
 )
 from bot.model.smoke import (
     CPU_OF_THE_OLDER,
+    METHODS,
     PRECOPY,
     TCG,
     Baseline,
@@ -44,6 +45,7 @@ from bot.model.smoke import (
     Case,
     Device,
     Direction,
+    Exclusion,
     Expected,
     Inventory,
     Log,
@@ -62,6 +64,7 @@ from bot.model.smoke import (
 
 __all__ = [
     "CPU_OF_THE_OLDER",
+    "METHODS",
     "PRECOPY",
     "TCG",
     "BadAtGoodEnd",
@@ -76,6 +79,7 @@ __all__ = [
     "Confirmation",
     "Device",
     "Direction",
+    "Exclusion",
     "Expected",
     "Finding",
     "FirstBad",

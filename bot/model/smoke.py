@@ -18,6 +18,9 @@ Sha = str
 PRECOPY = "precopy"
 """The plain migration method: over a unix socket, the guest's memory first."""
 
+METHODS = (PRECOPY, "ping-pong", "exec", "savevm", "multifd", "postcopy")
+"""Names of all migration methods."""
+
 TCG = "tcg"
 """The accelerator of qemu-system-* without -accel."""
 
@@ -203,7 +206,6 @@ class SmokeSettings:
     memory: Mapping[str, str] = field(default_factory=lambda: {"pseries*": "256M", "*": "128M"})
     deadline: float = 60.0
     script: str | None = None
-    exclude: tuple[str, ...] = ("none", "x-remote", "xenfv*", "xenpv*", "nitro*")  # machine types never smoked
     machines: tuple[MachineOptions, ...] = ()
 
 
@@ -245,6 +247,17 @@ class Expected:
     devices: tuple[str, ...] = ("*",)
     source: str = ""
     destination: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """Machine types (patterns, fnmatch) that are never run, why, and what ends that: as `Expected`, or nothing."""
+
+    machines: tuple[str, ...]
+    why: str
+    owner: str | None = None
+    expires: str | None = None
+    until: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

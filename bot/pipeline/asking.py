@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bot.config import Config
 from bot.errors import UserError
 from bot.host.git import Repository, clone
-from bot.model import Baseline, Case, Direction, Inventory, Profile, Sha
+from bot.model import METHODS, PRECOPY, TCG, Baseline, Case, Direction, Inventory, Profile, Sha
 from bot.progress import Progress
 
 
@@ -127,19 +127,41 @@ def known_machines(names: Sequence[str], inventory: Inventory, where: str) -> tu
 
 
 def cases_of(
-    target: str, machines: Sequence[str], profile: Profile, direction: Direction, baseline: Baseline | None
+    target: str,
+    machines: Sequence[str],
+    profile: Profile,
+    direction: Direction,
+    other: str | None,
+    *,
+    methods: Sequence[str] = (PRECOPY,),
+    accel: str = TCG,
 ) -> tuple[Case, ...]:
-    """One case for each machine type."""
-    other = baseline.name if baseline else None
-    return tuple(Case(target, machine, profile.name, direction, other) for machine in machines)
+    """One case for each machine type and method; `other` is the name of the baseline."""
+    return tuple(
+        Case(target, machine, profile.name, direction, other, method, accel)
+        for machine in machines
+        for method in methods
+    )
 
 
-def not_run(
-    config: Config, accel: str, profiles: set[str], targets: set[str], directions: set[Direction]
-) -> tuple[str, ...]:
-    """What readers may take for granted and was not run, as phrases."""
-    phrases = ["KVM" if accel.startswith("tcg") else "TCG"]
-    phrases += [f"profile {name}" for name in config.profiles if name not in profiles]
-    phrases += [f"direction {direction}" for direction in Direction if direction not in directions | {Direction.SAME}]
-    phrases += [f"target {target}" for target in config.targets if target not in targets]
+def not_run(config: Config, cases: Iterable[Case]) -> tuple[str, ...]:
+    """What readers may take for granted and none of the cases is, as phrases; empty if there is no case at all."""
+    ran = list(cases)
+    if not ran:
+        return ()
+    accels = {case.accel.partition(",")[0] for case in ran}
+    phrases = [name.upper() for name in ("kvm", TCG) if name not in accels]
+    for word, names, have in (
+        ("profile", config.profiles, {case.profile for case in ran}),
+        ("direction", [d for d in Direction if d is not Direction.SAME], {case.direction for case in ran}),
+        ("method", METHODS, {case.method for case in ran}),
+        ("target", config.targets, {case.target for case in ran}),
+    ):
+        missing = [str(name) for name in names if name not in have]
+        if missing:
+            phrases.append(f"{word}{'s' if len(missing) > 1 else ''} {' and '.join(_last_two(missing))}")
     return tuple(phrases)
+
+
+def _last_two(names: list[str]) -> list[str]:
+    return names if len(names) < 3 else [", ".join(names[:-1]), names[-1]]

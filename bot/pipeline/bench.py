@@ -53,12 +53,12 @@ class Bench:
 
 
 def other_inventory(
-    desk: Bench, target: str, profile: Profile, direction: Direction, baseline: Baseline | None
+    desk: Bench, target: str, direction: Direction, baseline: Baseline | None
 ) -> dict[str, dict[str, Inventory]]:
     """What the other side says of itself, by its name and target, as `core.matrix.cases` takes it; built if need be."""
     if baseline is None:
         return {}
-    binary, build = desk.rig.other(Case(target, "-", profile.name, direction, baseline.name))
+    binary, build = desk.rig.other(Case(target, "-", "-", direction, baseline.name))
     if build is not None:
         desk.keep(build)
     return {} if binary is None else {baseline.name: {target: inspect(binary, stop=desk.stop)}}
@@ -112,10 +112,15 @@ def bench(
         scratch=scratch,
         progress=progress,
         stop=stop,
-        smokes=config.executor.smokes or os.cpu_count() or 1,
+        smokes=at_once(config),
         goldens=Goldens(work / "goldens"),
     )
     return Bench(config, work, repository, Store(work), rig, progress, stop)
+
+
+def at_once(config: Config) -> int:
+    """Smokes at the same time. One more than there are cores: now and then each waits for a disk or a socket."""
+    return config.executor.smokes or (os.cpu_count() or 1) + 1
 
 
 def _resolve(repository: Repository, baseline: Baseline) -> str:

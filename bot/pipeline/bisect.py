@@ -14,6 +14,7 @@ from bot.errors import UserError
 from bot.host.disk import free
 from bot.host.lock import coordinator
 from bot.model import (
+    PRECOPY,
     BadAtGoodEnd,
     Baseline,
     BuildKind,
@@ -33,10 +34,12 @@ from bot.model import (
     Sha,
     Signature,
     Suspects,
+    Sweep,
 )
 from bot.pipeline.asking import Sides, cases_of, ends, known_machines, not_run, open_clone, target_of
 from bot.pipeline.bench import Bench, bench, other_inventory
 from bot.pipeline.investigate import Asked, Perform, investigate
+from bot.pipeline.known import in_history, known
 from bot.pipeline.publish import publish
 from bot.progress import Progress
 from bot.report.render import summary
@@ -57,6 +60,7 @@ class Request:
     machines: tuple[str, ...]
     profile: Profile
     sides: Sides
+    methods: tuple[str, ...] = (PRECOPY,)
     command: tuple[str, ...] = ()
     repo: Path | None = None
     out: Path | None = None
@@ -97,9 +101,12 @@ def bisect(config: Config, work: Path, request: Request, progress: Progress, sto
             progress.say(why)
         if inventory is not None:
             machines = known_machines(request.machines, inventory, f"{bad_name} ({bad[:12]})")
-            scope = _scope(desk, inventory, target, request.profile, direction, baseline)
-        cases = cases_of(target, machines, request.profile, direction, baseline)
-        ran = not_run(config, cases[0].accel, {c.profile for c in (*cases, *scope)}, {target}, {direction})
+            scope = _scope(desk, inventory, target, request, direction, baseline, bad)
+        cases = cases_of(
+            target, machines, request.profile, direction, baseline.name if baseline else None,
+            methods=request.methods, accel=config.smoke.accel,
+        )  # fmt: skip
+        ran = not_run(config, (*cases, *scope))
         asked = Asked(_regression(cases, good, bad), Question(good, bad, cases[0]), *names, scope=scope, not_run=ran)
         return _conclude(desk, asked, lambda job: perform(job, desk.rig), request.out or work / "out")
 
@@ -134,16 +141,19 @@ def keep(desk: Bench, report: Report) -> Report:
 
 
 def _scope(
-    desk: Bench, inventory: Inventory, target: str, profile: Profile, direction: Direction, baseline: Baseline | None
-) -> tuple[Case, ...]:
+    desk: Bench, inventory: Inventory, target: str, request: Request, direction: Direction, baseline: Baseline | None,
+    bad: Sha,
+) -> tuple[Case, ...]:  # fmt: skip
     """Every machine type that both sides have, with the profile and without its options, in the direction and `same`.
 
     Run once at the bad end: what a reader asks next is where else it fails.
     """
-    profiles = dict.fromkeys([profile.name, *(["bare"] if "bare" in desk.rig.profiles else [])])
+    profiles = dict.fromkeys([request.profile.name, *(["bare"] if "bare" in desk.rig.profiles else [])])
     directions = dict.fromkeys([direction, Direction.SAME])
-    others = other_inventory(desk, target, profile, direction, baseline)
-    return matrix.cases({target: inventory}, others, tuple(profiles), tuple(directions), desk.rig.smoke.exclude)
+    part = Sweep(tuple(profiles), tuple(directions), dict.fromkeys(request.methods, ("*",)), (desk.config.smoke.accel,))
+    others = other_inventory(desk, target, direction, baseline)
+    exclude = known(desk.config, in_history(desk.repository, bad)).exclude
+    return matrix.cases({target: inventory}, others, part, desk.rig.profiles, exclude=exclude, usable=lambda _: True)
 
 
 def plan(desk: Bench, good: Sha, bad: Sha, good_name: str, bad_name: str, *, built: int) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,8 +20,8 @@ from bot.host.git import clone
 from bot.host.lock import coordinator
 from bot.model import (
     Case,
+    Expected,
     FirstBad,
-    Inventory,
     MergeConflict,
     Outcome,
     Question,
@@ -36,13 +36,16 @@ from bot.model import (
 from bot.pipeline.asking import not_run
 from bot.pipeline.bench import Bench, bench
 from bot.pipeline.investigate import Asked, investigate
-from bot.pipeline.publish import publish, write_site
+from bot.pipeline.known import Known, in_history, known
+from bot.pipeline.publish import earlier, publish, write_site
+from bot.pipeline.sweeping import Swept, sweep
+from bot.pipeline.telling import say
 from bot.progress import Progress
+from bot.report.background import Background
 from bot.report.render import summary
-from bot.smoke.inspect import inspect
 from bot.terminal import duration
 from bot.watch.upstream import Tip, watched
-from bot.worker import installed, inventories, perform
+from bot.worker import perform
 
 NOTHING_NEW, NEW_REGRESSION, COULD_NOT_TEST = 0, 10, 131
 
@@ -99,7 +102,7 @@ def _cycle(config: Config, work: Path, progress: Progress, stop: threading.Event
     progress.say(f"cycle done: {result}; builds: {kinds['full']} full, {kinds['incremental']} incremental")
     desk.store.end_cycle(cycle, result)
     desk.rig.builder.release()
-    write_site(desk.store, config, _out(desk))
+    write_site(desk.store, config, _out(desk), desk.repository)
     if told:
         return NEW_REGRESSION
     return COULD_NOT_TEST if trouble else NOTHING_NEW
@@ -119,9 +122,14 @@ def _tip(desk: Bench, tip: Tip, new: list[Report]) -> bool:
     first = all(seen.sha == tip.sha for seen in desk.store.seen().get(tip.branch, []))
     news = "new" if desk.store.see(tip.branch, commit) else "known"
     desk.progress.say(f'{tip.branch}: {news} tip {commit.short} ("{commit.subject}")')
-    runs, trouble = _sweep(desk, tip)
+    about = known(desk.config, in_history(desk.repository, tip.sha))
+    swept = sweep(
+        desk, tip.sha, desk.config.sweep("each_tip"), desk.config.targets, name=tip.branch, exclude=about.exclude
+    )
+    runs, trouble = swept.runs, swept.trouble
+    explained = _tell(desk, tip, swept, about)
     since = desk.repository.resolve(tip.since) if tip.since else None
-    broke, old = _what_broke(desk, tip, runs, since)
+    broke, old = _what_broke(desk, tip, [run for run in runs if run.case not in explained], since)
     if first and since is None:
         desk.progress.say(f"{tip.branch}: a first look, without `since`: this is what later commits are compared with")
     if old:
@@ -144,72 +152,25 @@ def _tip(desk: Bench, tip: Tip, new: list[Report]) -> bool:
     return trouble
 
 
+def _tell(desk: Bench, tip: Tip, swept: Swept, about: Known) -> Mapping[Case, Expected]:
+    """Print the summary of a tip; returns the failures that are known."""
+    runs, explained = swept.runs, about.explained(swept.runs)
+    background = Background(
+        new=tip.branch,
+        expected=explained,
+        passed=about.passed(runs),
+        expired=about.expired(),
+        before=earlier(desk.store, tip.branch, tip.sha),
+        old=f"an earlier {tip.branch}",
+        deprecated=matrix.deprecated(swept.commit),
+    )
+    say(runs, background)
+    return explained
+
+
 def _pending(desk: Bench, branch: str) -> list[Regression]:
     """Regressions of a branch whose search has not ended."""
     return [e.regression for e in desk.store.regressions() if e.finding is None and e.regression.branch == branch]
-
-
-def _sweep(desk: Bench, tip: Tip) -> tuple[list[Run], bool]:
-    """Latest run of every case of the matrix at the tip; what was recorded is not run again."""
-    commit: dict[str, Inventory] = {}
-    trouble = False
-    for target in desk.config.targets:
-        build, inventory, why = inventories(desk.rig, tip.sha, target)
-        desk.keep(build)
-        if inventory is None:
-            desk.progress.say(f"{tip.branch}: {why}")
-            trouble = True
-        else:
-            commit[target] = inventory
-    each = desk.config.each_tip
-    others, lost = _baselines(desk, list(commit))
-    trouble = trouble or lost
-    cases = matrix.cases(commit, others, each.profiles, each.directions, desk.rig.smoke.exclude)
-    have = {r.case: r for r in desk.runs(tip.sha, cases)}
-    missing = tuple(case for case in cases if case not in have)
-    if missing:
-        desk.progress.say(f"{tip.branch}: {len(missing)} cases to run on {tip.sha[:12]}")
-        for fact in perform(Test(tip.sha, missing), desk.rig):
-            desk.keep(fact)
-            if isinstance(fact, Run):
-                have[fact.case] = fact
-    runs = [have[case] for case in cases if case in have]
-    good = sum(r.outcome is Outcome.PASS for r in runs)
-    untestable = sum(r.outcome is Outcome.UNTESTABLE for r in runs)
-    infra = sum(r.outcome is Outcome.INFRA for r in runs)
-    desk.progress.say(
-        f"{tip.branch}: {len(runs)} cases: {good} pass, {len(runs) - good - untestable - infra} fail, "
-        f"{untestable} cannot be tested" + (f", {infra} without an answer" if infra else "")
-    )
-    return runs, trouble or bool(infra)
-
-
-def _baselines(desk: Bench, targets: Iterable[str]) -> tuple[dict[str, dict[str, Inventory]], bool]:
-    """What each baseline says of itself, by name and target, and whether one could not be built or run.
-
-    One that is not installed for a target is left out and told; that is no trouble.
-    """
-    found: dict[str, dict[str, Inventory]] = {}
-    trouble = False
-    for baseline in desk.config.baselines:
-        for target in targets:
-            if baseline.path is not None and "{arch}" in baseline.path:
-                path = Path(baseline.path.replace("{arch}", target.removesuffix("-softmmu")))
-                if not path.exists():
-                    desk.progress.say(f"baseline {baseline.name}: no {path}, so {target} is not run against it")
-                    continue
-            if baseline.ref is not None:
-                build, inventory, why = inventories(desk.rig, desk.rig.refs[baseline.name], target)
-                desk.keep(build)
-                if inventory is None:
-                    desk.progress.say(f"baseline {baseline.name}: {why}")
-                    trouble = True
-                    continue
-            else:
-                inventory = inspect(installed(baseline, target), stop=desk.stop)
-            if f"{inventory.arch}-softmmu" == target:
-                found.setdefault(baseline.name, {})[target] = inventory
-    return found, trouble
 
 
 # -- what broke ----------------------------------------------------------------------------------------------------
@@ -217,7 +178,7 @@ def _baselines(desk: Bench, targets: Iterable[str]) -> tuple[dict[str, dict[str,
 _Group = tuple[Signature, Sha, tuple[Case, ...]]
 
 
-def _what_broke(desk: Bench, tip: Tip, runs: list[Run], since: Sha | None) -> tuple[list[_Group], list[Run]]:
+def _what_broke(desk: Bench, tip: Tip, runs: Sequence[Run], since: Sha | None) -> tuple[list[_Group], list[Run]]:
     """Failures that are news, by signature and last good commit; and failing cases that were never seen good.
 
     A case that did not start is news too where it once passed: the smoke, which knows no history, calls it UNTESTABLE.
@@ -263,20 +224,17 @@ def _good_before(desk: Bench, tip: Tip, failing: list[Run], since: Sha | None) -
     return good | {case: since for case, run in have.items() if run.outcome is Outcome.PASS}
 
 
-def _follow(desk: Bench, regression: Regression, runs: list[Run]) -> Report:
+def _follow(desk: Bench, regression: Regression, runs: Sequence[Run]) -> Report:
     """Bisect a regression on its newest machine type, publish the report; cases that broke elsewhere are split off."""
     lead = max(regression.cases, key=lambda case: matrix.version_key(case.machine).numbers)
-    tail = {case.profile for case in regression.cases}
     scope = tuple(r.case for r in runs if r.case.target == lead.target and r.commit == regression.bad)
-    each = desk.config.each_tip
-    ran = not_run(desk.config, lead.accel, {*each.profiles, *tail}, {lead.target}, {*each.directions})
     asked = Asked(
         regression=regression,
         question=Question(regression.good, regression.bad, lead, regression.signature),
         good_name=regression.good[:12],
         bad_name=regression.branch,
         scope=scope,
-        not_run=ran,
+        not_run=not_run(desk.config, (*regression.cases, *scope)),
     )
     report, found = investigate(desk, asked, lambda job: perform(job, desk.rig))
     report = _split(desk, report)

@@ -11,6 +11,7 @@ from bot.config import Config
 from bot.core.matrix import machine_ranges
 from bot.errors import UserError
 from bot.host.disk import free
+from bot.host.git import Repository
 from bot.model import BuildKind, Regression
 from bot.pipeline.publish import write_site
 from bot.report import data, render
@@ -124,6 +125,7 @@ def status(config: Config, work: Path) -> int:
 
 def site(config: Config, work: Path, out: Path) -> int:
     """Write the pages."""
-    write_site(Store(work), config, out)
+    clone = work / "upstream.git"
+    write_site(Store(work), config, out, Repository(clone) if clone.exists() else None)
     print(out / "index.html")
     return 0

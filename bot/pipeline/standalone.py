@@ -1,119 +1,145 @@
-"""`bot smoke`: two binaries, no clone, no database. And the exit code that several runs make together."""
+"""`bot smoke`: two binaries, or two of each architecture; no clone, no database."""
 
 from __future__ import annotations
 
-import os
 import tempfile
 import threading
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bot.config import Config
 from bot.core import matrix
-from bot.core.verdict import FAILURES
 from bot.errors import UserError
-from bot.model import Binary, Case, Direction, Outcome, Profile, Run
-from bot.pipeline.asking import known_machines
+from bot.host import kvm
+from bot.model import PRECOPY, Case, Direction, Profile, Run, Sweep
+from bot.pipeline.asking import cases_of, known_machines
+from bot.pipeline.bench import at_once
+from bot.pipeline.known import known, unknown
+from bot.pipeline.pairs import Pair, pairs
+from bot.pipeline.sweeping import narrowed, without_kvm
+from bot.pipeline.telling import BAD, INFRASTRUCTURE, Files, tell
 from bot.progress import Progress
-from bot.report.data import dump_runs as runs_json
-from bot.report.deliver import write
-from bot.report.junit import junit
-from bot.report.text import matrix as matrix_text
+from bot.report.background import Background
 from bot.smoke.control import Controls
-from bot.smoke.inspect import identify, inspect
 from bot.smoke.smoke import smoke as smoke_case
-
-GOOD, BAD, CANNOT_TEST, INFRASTRUCTURE = 0, 1, 125, 131
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`bot smoke` as typed."""
+    """`bot smoke` as typed. `profile` is None if a sweep names the profiles; `accel` None: what those say."""
 
     source: Path
     destination: Path
     machines: tuple[str, ...]
     all_types: bool
-    profile: Profile
-    json: Path | None
-    junit: Path | None
-
-
-def exit_code(runs: Iterable[Run]) -> int:
-    """1 if any is bad, else 131 if the machine failed one, else 125 if none could be tested, else 0."""
-    outcomes = {run.outcome for run in runs}
-    if outcomes & FAILURES:
-        return BAD
-    if Outcome.INFRA in outcomes:
-        return INFRASTRUCTURE
-    return GOOD if Outcome.PASS in outcomes else CANNOT_TEST
+    profile: Profile | None
+    sweep: str | None = None
+    directions: tuple[Direction, ...] = ()
+    methods: tuple[str, ...] = ()
+    accel: str | None = None
+    strict: bool = False  # failures that are expected count like others
+    files: Files = field(default_factory=Files)
 
 
 def smoke(config: Config, request: Request, progress: Progress, stop: threading.Event) -> int:
-    """Run the cases, print the matrix, write JSON and JUnit; the exit code is that of all runs together."""
-    source, destination = _binary(request.source, "--source"), _binary(request.destination, "--destination")
-    ours, theirs = inspect(source, stop=stop), inspect(destination, stop=stop)
-    if ours.arch != theirs.arch:
-        raise UserError(f"--source is QEMU for {ours.arch}, --destination for {theirs.arch}: they cannot migrate")
-    same = source.sha256 == destination.sha256
-    settings = config.smoke_settings
-    if request.all_types == bool(request.machines):
-        raise UserError("give --machine TYPE (repeatable), or --all for every machine type that both sides have")
-    if request.all_types:
-        directions = [Direction.SAME if same else Direction.FORWARD]
-        target = f"{ours.arch}-softmmu"
-        others = {} if same else {"source": {target: ours}}
-        cases = matrix.cases({target: theirs}, others, [request.profile.name], directions, settings.exclude)
-    else:
-        machines = known_machines(request.machines, ours, str(request.source))
-        direction = Direction.SAME if same else Direction.FORWARD
-        name = None if same else "source"
-        cases = tuple(Case(f"{ours.arch}-softmmu", m, request.profile.name, direction, name) for m in machines)
-    runs = _run(cases, request.profile, source, destination, config, progress, stop)
-    names = {"source": f"qemu-{ours.version.split()[0]}"}
-    print(matrix_text(runs, names, new=f"qemu-{theirs.version.split()[0]}"), end="")
-    write_runs(runs, request.json, request.junit)
-    return exit_code(runs)
+    """Run the cases, print the summary, write the files; the exit code is that of all runs together.
+
+    `--destination` is the binary under test: `same` migrates it to itself, `forward` from `--source` to it, `backward`
+    from it to `--source`.
+    """
+    if (request.all_types and request.machines) or not (request.all_types or request.machines or request.sweep):
+        raise UserError("give --machine TYPE (repeatable), --all for every type that both sides have, or --sweep NAME")
+    found = pairs(request.source, request.destination, progress, stop)
+    profiles = dict(config.profiles) | ({request.profile.name: request.profile} if request.profile else {})
+    about = known(config, unknown)
+    work: list[tuple[Case, Pair]] = []
+    wanting = False
+    for pair in found:
+        part, trouble = _part(config, request, pair, progress)
+        wanting = wanting or trouble
+        work += [(case, pair) for case in _cases(pair, request, part, profiles, about.exclude, one=len(found) == 1)]
+    runs = _run(work, profiles, config, progress, stop)
+    whole = request.sweep is not None and not (request.machines or request.directions or request.methods)
+    background = Background(
+        new=f"qemu-{found[0].theirs.version.split()[0]}",
+        names={OTHER: f"qemu-{found[0].ours.version.split()[0]}"},
+        expected={} if request.strict else about.explained(runs),
+        passed=about.passed(runs) if whole else (),
+        expired=about.expired() if whole else (),
+        deprecated=matrix.deprecated({pair.target: pair.theirs for pair in found}),
+    )
+    code = tell(runs, background, request.files)
+    return INFRASTRUCTURE if wanting and code != BAD else code
 
 
-def write_runs(runs: list[Run], json: Path | None, xml: Path | None) -> None:
-    """The machine-readable twins, where they were asked for."""
-    if json is not None:
-        write(json, runs_json(runs))
-    if xml is not None:
-        write(xml, junit(runs))
+OTHER = "source"
+"""What cases call the binary that is not under test."""
 
 
-def _binary(path: Path, option: str) -> Binary:
-    if not path.is_file():
-        raise UserError(f"{option} {path}: no such file; give the path of a qemu-system-ARCH")
-    if not os.access(path, os.X_OK):
-        raise UserError(f"{option} {path}: not executable; chmod +x it, or give a qemu-system-ARCH")
-    return identify(path.absolute())
+def _part(config: Config, request: Request, pair: Pair, progress: Progress) -> tuple[Sweep, bool]:
+    """What is run of a pair, and whether KVM was wanted and is not there."""
+    if request.profile is not None:
+        directions = request.directions or (Direction.SAME if pair.same else Direction.FORWARD,)
+        if pair.same and set(directions) != {Direction.SAME}:
+            raise UserError("--direction: both sides are the same binary; give another --destination, or leave it out")
+        methods = dict.fromkeys(request.methods or (PRECOPY,), ("*",))
+        return Sweep((request.profile.name,), directions, methods, (config.smoke.accel,)), False
+    part = narrowed(config.sweep(request.sweep or ""), request.directions, request.methods, request.accel)
+    if pair.same:
+        part = narrowed(part, [Direction.SAME], (), None)
+    _, wanting = without_kvm(part, [pair.arch], progress)
+    return part, wanting
+
+
+def _cases(
+    pair: Pair, request: Request, part: Sweep, profiles: Mapping[str, Profile], exclude: Sequence[str], *, one: bool
+) -> tuple[Case, ...]:
+    """The cases of one pair. A machine type that was named is run whatever it is; all are those of the rules."""
+    machines: tuple[str, ...] = ()
+    if request.machines:
+        there = [name for name in request.machines if one or matrix.find(pair.ours, name)]
+        machines = known_machines(there, pair.ours, str(pair.source.path))
+        if not machines:
+            return ()
+    if request.profile is not None and machines:
+        return tuple(
+            case
+            for direction in part.directions
+            for case in cases_of(
+                pair.target, machines, request.profile, direction, OTHER if direction is not Direction.SAME else None,
+                methods=tuple(part.methods), accel=part.accels[0],
+            )
+        )  # fmt: skip
+    others = {} if pair.same else {OTHER: {pair.target: pair.ours}}
+    usable = kvm.usable if request.profile is None else lambda _arch: True
+    return matrix.cases(
+        {pair.target: pair.theirs}, others, part, profiles, exclude=exclude, only=machines or ("*",), usable=usable
+    )
 
 
 def _run(
-    cases: tuple[Case, ...], profile: Profile, source: Binary, destination: Binary, config: Config,
-    progress: Progress, stop: threading.Event,
+    work: Sequence[tuple[Case, Pair]], profiles: Mapping[str, Profile], config: Config, progress: Progress,
+    stop: threading.Event,
 ) -> list[Run]:  # fmt: skip
     settings, controls = config.smoke_settings, Controls()
     runs: dict[Case, Run] = {}
     with tempfile.TemporaryDirectory(prefix="bot-smoke-") as scratch:
-        pool = ThreadPoolExecutor(config.executor.smokes or os.cpu_count() or 1)
+        pool = ThreadPoolExecutor(at_once(config))
         try:
             futures = {
                 pool.submit(
-                    smoke_case, case, profile, source, destination, settings,
+                    smoke_case, case, profiles[case.profile], *pair.sides(case.direction), settings,
                     controls=controls, scratch=Path(scratch), stop=stop,
-                ): case
-                for case in cases
+                ): (case, pair)
+                for case, pair in work
             }  # fmt: skip
             for done, future in enumerate(as_completed(futures), 1):
-                case = futures[future]
-                runs[case] = Run("", case, future.result(), destination.sha256, source.sha256)
-                progress.work("smoking", done, len(cases))
+                case, pair = futures[future]
+                other = None if case.direction is Direction.SAME else pair.source.sha256
+                runs[case] = Run("", case, future.result(), pair.destination.sha256, other)
+                progress.work("smoking", done, len(work))
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-    return [runs[case] for case in cases]
+    return [runs[case] for case, _ in work]

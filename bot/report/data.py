@@ -11,13 +11,13 @@ Texts are as they were observed, control bytes included: who shows them cleans t
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
 from bot.errors import UserError
-from bot.model import Finding, Report, Run
+from bot.model import Case, Expected, Finding, Report, Run
 
 SCHEMA = 1
 KINDS = {
@@ -49,9 +49,16 @@ def dump(report: Report) -> str:
     return json.dumps({"schema": SCHEMA, "report": data}, indent=1, sort_keys=True, ensure_ascii=True) + "\n"
 
 
-def dump_runs(runs: Sequence[Run]) -> str:
-    """Runs as JSON, in the same schema: `{"schema": 1, "runs": [...]}`."""
-    rows = [_RUN.dump_python(run, mode="json") for run in runs]
+def dump_runs(runs: Sequence[Run], expected: Mapping[Case, Expected] | None = None) -> str:
+    """Runs as JSON, in the same schema: `{"schema": 1, "runs": [...]}`.
+
+    A run whose failure is known has the key `expected`, the id of the entry that knows it.
+    """
+    known = expected or {}
+    rows = [
+        _RUN.dump_python(run, mode="json") | ({"expected": known[run.case].id} if run.case in known else {})
+        for run in runs
+    ]
     return json.dumps({"schema": SCHEMA, "runs": rows}, indent=1, sort_keys=True, ensure_ascii=True) + "\n"
 
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from xml.etree import ElementTree as ET
 
-from bot.model import Outcome, Run
+from bot.model import PRECOPY, TCG, Case, Expected, Outcome, Run
 from bot.report.safe import clean, line
 from bot.report.table import what
 
 _SKIPPED = (Outcome.UNTESTABLE, Outcome.NOT_BUILT)
 
 
-def junit(runs: Sequence[Run], suite: str = "bot") -> str:
-    """One testsuite; classname is target, profile, direction and baseline with dots, name is the machine type.
+def junit(runs: Sequence[Run], expected: Mapping[Case, Expected] | None = None, suite: str = "bot") -> str:
+    """One testsuite; classname is target, profile, direction and baseline (and what is unusual: method, accelerator)
+    with dots, name is the machine type.
 
-    UNTESTABLE and NOT_BUILT are `<skipped>`, INFRA is `<error>`, every other outcome but PASS is `<failure>`.
+    UNTESTABLE and NOT_BUILT are `<skipped>`, and so are failures that `expected` knows, with its reason; INFRA is
+    `<error>`, every other outcome but PASS is `<failure>`.
     """
-    cases = [_case(run) for run in runs]
+    cases = [_case(run, (expected or {}).get(run.case)) for run in runs]
     count = {tag: sum(case.find(tag) is not None for case in cases) for tag in ("failure", "error", "skipped")}
     attributes = {
         "name": _text(suite),
@@ -33,15 +35,19 @@ def junit(runs: Sequence[Run], suite: str = "bot") -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
-def _case(run: Run) -> ET.Element:
+def _case(run: Run, known: Expected | None) -> ET.Element:
     case, seen = run.case, run.observation
-    group = ".".join(part.replace(".", "_") for part in (case.target, case.profile, case.direction) if part)
-    if case.baseline:
-        group += "." + case.baseline.replace(".", "_")
+    unusual = [case.method] if case.method != PRECOPY else []
+    unusual += [case.accel] if case.accel != TCG else []
+    parts = (case.target, case.profile, case.direction, case.baseline or "", *unusual)
+    group = ".".join(part.replace(".", "_") for part in parts if part)
     element = ET.Element(
         "testcase", {"classname": _text(group), "name": _text(case.machine), "time": f"{seen.seconds:.3f}"}
     )
     if run.outcome is Outcome.PASS:
+        return element
+    if known is not None:
+        ET.SubElement(element, "skipped", {"message": _text(f"expected: {known.id}: {line(known.why)}", 1000)})
         return element
     tag = "skipped" if run.outcome in _SKIPPED else "error" if run.outcome is Outcome.INFRA else "failure"
     child = ET.SubElement(element, tag, {"message": _text(f"{what(run)}: {line(seen.message)}", 1000)})

@@ -73,7 +73,7 @@ def subject(report: Report) -> str:
     if words.command(report):
         return header_text(f"[regression] {words.name(report.bad_name)}: {words.what_fails(report)}")
     option = f"-{case.profile}"
-    added = words.options(report.profile, case.profile)
+    added = words.with_what(report)
     if report.profile and option in report.profile.args:
         added = option
     what = f"{words.bounded(report)} {added}".rstrip()
@@ -176,10 +176,10 @@ def context(report: Report, settings: ReportSettings, own_id: str) -> dict[str, 
         "reproducer": _reproducer(report),
         "reproduced": words.reproduced(report.reproduction, parent) if report.reproduction else "",
         "accel": report.accel.upper(),
-        "profile": words.options(report.profile, report.case.profile),
+        "profile": words.with_what(report),
         "command": words.command(report),
         "legend": table.legend(report.table, report.names),
-        "rows": table.layout(rows, report.case.profile),
+        "rows": table.layout(rows, table.way(report.case)),
         "affected": figures.affected_figures(report),
         "not_run": [line(text) for text in report.not_run],
         "pair": words.command(report) or " -> ".join(table.sides(report.case, "commit", report.names)),

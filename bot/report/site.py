@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from bot.core.matrix import machine_ranges
-from bot.model import BuildStatus, Case, Commit, Direction, Outcome, Report, ReportSettings, Run, Step, Verdict
-from bot.report import data, figures, render, table, words
+from bot.model import BuildStatus, Commit, Direction, Outcome, Report, ReportSettings, Run, Step, Verdict
+from bot.report import data, figures, heat, render, table, words
+from bot.report.background import Background
 from bot.report.deliver import write
 from bot.report.safe import clean, line
 
@@ -31,12 +34,17 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Tip:
-    """A watched branch: the commit that was tested last and its runs. `names` is what readers call each baseline."""
+    """A watched branch: the commit that was tested last, its runs, and what is known beside them."""
 
     branch: str
     commit: Commit
     runs: tuple[Run, ...]
-    names: Mapping[str, str]
+    background: Background
+
+    @property
+    def page(self) -> str:
+        """The name of its heat map's file."""
+        return f"matrix-{re.sub('[^A-Za-z0-9._-]', '_', self.branch)}.html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +57,16 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """Machine types by pairs of sides, for one target and profile; types that do alike share a row."""
+    """Machine types by pairs of sides, for one target and way to run them; types that do alike share a row."""
 
     target: str
     profile: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+
+    @property
+    def fails(self) -> bool:
+        return any(_fails(cells) for _, cells in self.rows)
 
 
 def site(
@@ -68,22 +80,25 @@ def site(
     cycle: str = "",
     not_run: Sequence[str] = (),
 ) -> tuple[Path, ...]:
-    """Write index.html and ID/index.html with report.json, mail.eml and bisect.log beside it; returns what it wrote.
+    """Write index.html, a heat map for each tip, and ID/index.html with report.json, mail.eml and bisect.log beside it.
 
-    URLs stay the same from one call to the next. `cycle` says in a line how the last one went.
+    Returns what it wrote. URLs stay the same from one call to the next. `cycle` says in a line how the last one went.
     """
     jinja = render.environment(templates)
     made = now.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
     ordered = sorted(entries, key=lambda entry: (entry.state != "open", -(entry.opened or 0.0)))
     index = jinja.get_template("index.html.j2").render(
         entries=[_head(entry) for entry in ordered],
-        tips=[(tip, matrices(tip)) for tip in tips],
+        tips=[(tip, _counts(tip), matrices(tip)) for tip in tips],
         cycle=cycle,
         not_run=[line(text) for text in not_run],
         made=made,
         owner=settings.owner,
     )
     written = [write(out / "index.html", index)]
+    for tip in tips:
+        heated = heat.page(tip.runs, tip.background, templates=templates, now=now, back="index.html")
+        written.append(write(out / tip.page, heated))
     for entry in entries:
         folder = out / entry.report.regression.id
         beside = {"report.json": data.dump(entry.report), "mail.eml": entry.eml, "bisect.log": entry.log}
@@ -172,44 +187,49 @@ def _cut(text: str) -> str:
 # -- the matrix ----------------------------------------------------------------------------------------------------
 
 
+def _counts(tip: Tip) -> str:
+    """`1204 cases: 1100 pass, 24 fail as expected, 80 cannot be tested`."""
+    latest = {run.case: run for run in tip.runs}.values()
+    expected = tip.background.expected
+    count = Counter("expected" if run.case in expected else table.word(run, None) for run in latest)
+    named = {
+        table.Word.OK: "pass", table.Word.FAIL: "fail", "expected": "fail as expected",
+        table.Word.UNTESTABLE: "cannot be tested", table.Word.TROUBLE: "gave no answer",
+    }  # fmt: skip
+    parts = [f"{count[kind]} {words_}" for kind, words_ in named.items() if count[kind]]
+    return f"{words.plural(len(latest), 'case')}: {', '.join(parts) or 'none was run'}"
+
+
 def matrices(tip: Tip) -> tuple[Matrix, ...]:
-    """One matrix per target and profile of a branch's runs (the latest of each case counts)."""
+    """One matrix per target and way of a branch's runs (the latest of each case counts)."""
     latest = {run.case: run for run in tip.runs}
     groups: dict[tuple[str, str], list[Run]] = {}
     for run in latest.values():
-        groups.setdefault((run.case.target, run.case.profile), []).append(run)
-    return tuple(_matrix(*key, runs, tip.names) for key, runs in sorted(groups.items()))
+        groups.setdefault((run.case.target, table.way(run.case)), []).append(run)
+    return tuple(_matrix(*key, runs, tip.background) for key, runs in sorted(groups.items()))
 
 
-def _matrix(target: str, profile: str, runs: Sequence[Run], names: Mapping[str, str]) -> Matrix:
-    keys = sorted({_column(run.case) for run in runs}, key=lambda key: (_ORDER.index(key[0]), table.natural(key[1])))
-    cells: dict[str, dict[tuple[Direction, str], Cell]] = {}
+def _matrix(target: str, profile: str, runs: Sequence[Run], about: Background) -> Matrix:
+    keys = sorted({heat.column(run.case) for run in runs}, key=_order)
+    cells: dict[str, dict[heat.Column, Cell]] = {}
     for run in runs:
-        cells.setdefault(run.case.machine, {})[_column(run.case)] = _cell(run)
+        cells.setdefault(run.case.machine, {})[heat.column(run.case)] = _cell(run, about)
     alike: dict[tuple[Cell, ...], list[str]] = {}
     for machine, given in cells.items():
         alike.setdefault(tuple(given.get(key, Cell("")) for key in keys), []).append(machine)
     rows = [(", ".join(machine_ranges(members, cells)), row) for row, members in alike.items()]
     rows.sort(key=lambda row: (not _fails(row[1]), row[0]))
-    return Matrix(target, profile, tuple(_title(key, names) for key in keys), tuple(rows))
+    return Matrix(target, profile, tuple(heat.heading(key, about.names) for key in keys), tuple(rows))
 
 
-_ORDER = (Direction.SAME, Direction.FORWARD, Direction.BACKWARD)
+def _order(key: heat.Column) -> tuple[object, ...]:
+    return (Direction.SAME, Direction.FORWARD, Direction.BACKWARD).index(key[0]), table.natural(key[1])
 
 
-def _column(case: Case) -> tuple[Direction, str]:
-    return case.direction, case.baseline or ""
-
-
-def _title(key: tuple[Direction, str], names: Mapping[str, str]) -> str:
-    direction, baseline = key
-    if direction is Direction.SAME:
-        return "to itself"
-    called = table.label(names, baseline)
-    return f"from {called}" if direction is Direction.FORWARD else f"to {called}"
-
-
-def _cell(run: Run) -> Cell:
+def _cell(run: Run, about: Background) -> Cell:
+    entry = about.expected.get(run.case)
+    if entry is not None:
+        return Cell("known", line(entry.id))
     word = table.word(run, None)
     return Cell(word, "" if word is table.Word.OK else line(str(run.signature or run.outcome), 60))
 

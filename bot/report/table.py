@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bot.core.matrix import machine_ranges
-from bot.model import Case, Direction, Outcome, Run, Signature
+from bot.model import PRECOPY, TCG, Case, Direction, Outcome, Run, Signature
 from bot.report.safe import line
 
 WIDTH = 76  # columns of a mail
@@ -30,10 +30,10 @@ _UNTESTABLE = (Outcome.UNTESTABLE, Outcome.NOT_BUILT)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Runs of one pair of sides, profile and word. `ranges` are their machine types, folded."""
+    """Runs of one pair of sides, way and word. `ranges` are their machine types, folded."""
 
     target: str
-    profile: str
+    profile: str  # and whatever else `way` says
     direction: Direction
     source: str
     destination: str
@@ -63,6 +63,12 @@ def word(run: Run, signature: Signature | None) -> Word:
 def what(run: Run) -> str:
     """A failure in few words: its outcome and signature."""
     return f"{run.outcome} {line(str(run.signature), 60)}" if run.signature else str(run.outcome)
+
+
+def way(case: Case) -> str:
+    """What a case is run with: its profile, and its method and accelerator where they are not the usual ones."""
+    by = f" by {case.method}" if case.method != PRECOPY else ""
+    return case.profile + by + (f" on {case.accel}" if case.accel != TCG else "")
 
 
 def sides(case: Case, new: str, names: Mapping[str, str]) -> tuple[str, str]:
@@ -99,18 +105,26 @@ def _short(name: str) -> str:
 
 
 def rows(
-    runs: Iterable[Run], *, new: str, names: Mapping[str, str], signature: Signature | None, first: str | None = None
+    runs: Iterable[Run],
+    *,
+    new: str,
+    names: Mapping[str, str],
+    signature: Signature | None,
+    first: str | None = None,
+    among: Iterable[Run] = (),
 ) -> tuple[Row, ...]:
-    """One row per target, profile, pair of sides and word; the profile `first` leads, then baselines by version.
+    """One row per target, way, pair of sides and word; the way `first` leads, then baselines by version.
 
-    A range of machine types spans only what was run: all types of `runs` of that target.
+    A range of machine types spans only what was run: all types of that target of `runs`, and of `among`.
     """
     groups: dict[tuple[str, str, Direction, str, Word, str], list[Run]] = {}
     known: dict[str, set[str]] = {}
+    for run in among:
+        known.setdefault(run.case.target, set()).add(run.case.machine)
     for run in runs:
         case, how = run.case, word(run, signature)
         detail = what(run) if how is Word.OTHER or (how is Word.FAIL and signature is None) else ""
-        key = (case.target, case.profile, case.direction, case.baseline or "", how, detail)
+        key = (case.target, way(case), case.direction, case.baseline or "", how, detail)
         groups.setdefault(key, []).append(run)
         known.setdefault(case.target, set()).add(case.machine)
     found = []
@@ -136,7 +150,7 @@ def natural(text: str) -> tuple[tuple[int, str], ...]:
 
 
 def layout(table: Sequence[Row], first: str, *, indent: str = "  ", width: int = WIDTH) -> list[str]:
-    """Rows as text in three columns; nothing is cut. Rows of the profile `first` as they are, then other profiles.
+    """Rows as text in three columns; nothing is cut. Rows of the way `first` as they are, then those of other profiles.
 
     A profile that passes everywhere is one line.
     """

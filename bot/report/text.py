@@ -1,37 +1,173 @@
-"""Runs on a terminal: what is not a pass first, folded, then counts."""
+"""Runs on a terminal: what changed first, then what fails, what was known, what could not be tested, then counts.
+
+A text with styles, which are shown where there are colours (`rich.console.Console`) and gone elsewhere.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
+from rich.text import Text
+
+from bot.core.signature import normalise
 from bot.model import Outcome, Run
 from bot.report import table
+from bot.report.background import Background
 from bot.report.safe import line
+from bot.report.table import Word
+from bot.report.words import plural
 
-_ORDER = (table.Word.FAIL, table.Word.TROUBLE, table.Word.UNTESTABLE, table.Word.OK)
+_BAD, _ODD, _GOOD, _SOFT = "bold red", "yellow", "green", "dim"
+_MESSAGE = 200  # characters of a failure's message
+_REASONS = 8  # that are told one by one
 
 
-def matrix(runs: Sequence[Run], names: Mapping[str, str], *, new: str = "new", width: int = 100) -> str:
-    """One block per outcome and signature: which machine types, between which sides, the message; passes are counted.
+def summary(runs: Sequence[Run], background: Background | None = None) -> Text:
+    """All that a person has to know of runs (the latest of each case), most important first; one line where it can be.
 
-    `names` is what to call each baseline; `new` the binary or commit under test.
+    Machine types are folded to ranges, ways that do alike share a line, and so do sides.
     """
+    about = background or Background()
+    out = Text()
     if not runs:
-        return "nothing was run\n"
-    found = table.rows(runs, new=new, names=names, signature=None)
-    profiles = len({row.profile for row in found}) > 1
-    out: list[str] = []
-    for word in _ORDER[:-1]:
-        for row in (row for row in found if row.word is word):
-            sides = row.pair + (f", {row.profile}" if profiles else "")
-            head = row.what or table.what(row.runs[0])
-            out.append(f"{head}  {sides}: {', '.join(row.ranges)}")
-            message = line(row.runs[0].observation.message, width * 2)
-            if message:
-                out.append(f"    {message}")
-    counts = Counter(run.outcome for run in runs)
-    said = [f"{counts[outcome]} {outcome}" for outcome in Outcome if counts[outcome]]
+        return out.append("nothing was run\n")
+    changed = _changed(out, runs, about)
+    rest = [run for run in runs if run.case not in changed and run.case not in about.expected]
+    _failures(out, [run for run in rest if table.word(run, None) is Word.FAIL], runs, about)
+    _failures(out, [run for run in rest if table.word(run, None) is Word.TROUBLE], runs, about)
+    _expected(out, runs, about)
+    _untested(out, runs, about)
+    _counts(out, runs, about)
+    return out
+
+
+# -- what changed --------------------------------------------------------------------------------------------------
+
+_CHANGES = {
+    "fails now": _BAD,
+    "fails in another way now": _BAD,
+    "cannot be tested any more": _ODD,
+    "passes now": _GOOD,
+}
+
+
+def _changed(out: Text, runs: Sequence[Run], about: Background) -> set[object]:
+    """Cases that do otherwise than before, each kind of change under its own heading; returns those that were told."""
+    kinds: dict[str, list[Run]] = {}
+    for run in runs:
+        kind = _change(run, about)
+        if kind:
+            kinds.setdefault(kind, []).append(run)
+    for kind in (kind for kind in _CHANGES if kind in kinds):
+        out.append(f"{kind}, unlike on {line(about.old)}:\n", _CHANGES[kind])
+        if kind == "passes now":
+            for text in _folded(table.rows(kinds[kind], new=about.new, names=about.names, signature=None, among=runs)):
+                out.append(f"  {text}\n")
+        else:
+            _failures(out, kinds[kind], runs, about, indent="  ")
+    return {run.case for kind in kinds.values() for run in kind}
+
+
+def _change(run: Run, about: Background) -> str:
+    """What is new about a run, or nothing. A failure that is expected is no news, that one passes is."""
+    before = about.before.get(run.case)
+    if before is None or run.case in about.expected:
+        return ""
+    was, now = table.word(before, None), table.word(run, None)
+    if now is Word.FAIL:
+        if was is not Word.FAIL:
+            return "fails now" if was is Word.OK else ""
+        same = before.signature is not None and run.signature is not None and before.signature.key == run.signature.key
+        return "" if same else "fails in another way now"
+    if now is Word.OK:
+        return "passes now" if was is not Word.OK else ""
+    return "cannot be tested any more" if now is Word.UNTESTABLE and was is Word.OK else ""
+
+
+# -- what fails ----------------------------------------------------------------------------------------------------
+
+
+def _failures(out: Text, failing: Sequence[Run], runs: Sequence[Run], about: Background, indent: str = "") -> None:
+    """One block for each signature: what fails, where, the message."""
+    groups: dict[str, list[Run]] = {}
+    for run in failing:
+        groups.setdefault(table.what(run), []).append(run)
+    for what, members in groups.items():
+        style = _BAD if table.word(members[0], None) is Word.FAIL else _ODD
+        out.append(f"{indent}{what}\n", style)
+        for text in _folded(table.rows(members, new=about.new, names=about.names, signature=None, among=runs)):
+            out.append(f"{indent}  {text}\n")
+        message = line(members[0].observation.message, _MESSAGE)
+        if message:
+            out.append(f"{indent}    {message}\n", _SOFT)
+        blamed = dict.fromkeys(device for run in members for device in run.observation.blamed)
+        if blamed:
+            out.append(f"{indent}    alone it fails with: {line(', '.join(blamed))}\n")
+
+
+def _folded(rows: Iterable[table.Row]) -> list[str]:
+    """`v7.2.0 -> new, v8.2.0 -> new, bare and virtio: pc-q35-4.0 ... 4.2 (3 types)`: what does alike shares a line."""
+    rows = list(rows)
+    many = len({row.target for row in rows}) > 1
+    ways: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
+    for row in rows:
+        ways.setdefault((row.target, row.pair, row.ranges), []).append(row.profile)
+    pairs: dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[str]] = {}
+    for (target, pair, ranges), profiles in ways.items():
+        pairs.setdefault((target, tuple(profiles), ranges), []).append(pair)
+    return [
+        line(
+            (f"{target.removesuffix('-softmmu')}: " if many else "")
+            + f"{', '.join(sides)}, {' and '.join(profiles)}: {', '.join(ranges)}"
+        )
+        for (target, profiles, ranges), sides in pairs.items()
+    ]
+
+
+# -- what is no news -----------------------------------------------------------------------------------------------
+
+
+def _expected(out: Text, runs: Sequence[Run], about: Background) -> None:
+    """One line for each entry; entries that nobody needs any more are marked."""
+    entries = {entry.id: entry for entry in about.expected.values()}
+    count = Counter(about.expected[run.case].id for run in runs if run.case in about.expected)
+    for name, entry in entries.items():
+        if count[name]:
+            out.append(f"expected, {line(name)}: {plural(count[name], 'case')}: {line(entry.why)}\n", _ODD)
+    for entry in about.passed:
+        out.append(f"expected failure {line(entry.id)} passes now: remove it ({line(entry.owner)})\n", _BAD)
+    for entry in about.expired:
+        said = f"expected failure {line(entry.id)} has expired ({entry.expires}): look again ({line(entry.owner)})\n"
+        out.append(said, _ODD)
+
+
+def _untested(out: Text, runs: Sequence[Run], about: Background) -> None:
+    """Devices that were left out, and why cases could not be tested, each with how often."""
+    left_out = Counter(line(text) for run in runs for text in run.observation.left_out)
+    why = Counter(
+        normalise(line(run.observation.message, _MESSAGE)) or str(run.outcome)
+        for run in runs
+        if table.word(run, None) is Word.UNTESTABLE and not _change(run, about)
+    )
+    for label, reasons in (("left out", left_out), ("cannot be tested", why)):
+        for reason, n in reasons.most_common(_REASONS):
+            out.append(f"{label}: {plural(n, 'case')}: {reason}\n", _SOFT)
+        more = len(reasons) - _REASONS
+        if more > 0:
+            n = sum(reasons.values()) - sum(n for _, n in reasons.most_common(_REASONS))
+            out.append(f"{label}: {plural(n, 'case')}: {plural(more, 'more reason')}\n", _SOFT)
+
+
+def _counts(out: Text, runs: Sequence[Run], about: Background) -> None:
+    count = Counter(run.outcome for run in runs if run.case not in about.expected)
+    said = [f"{count[outcome]} {outcome}" for outcome in Outcome if count[outcome]]
+    known = sum(run.case in about.expected for run in runs)
+    said += [f"{known} fail as expected"] if known else []
     seconds = sum(run.observation.seconds for run in runs)
-    out.append(f"{len(runs)} cases: {', '.join(said)} ({seconds:.1f} s of smokes)")
-    return "\n".join(out) + "\n"
+    failing = any(table.word(run, None) is Word.FAIL for run in runs if run.case not in about.expected)
+    types = {(run.case.target, run.case.machine) for run in runs}
+    old = types & about.deprecated
+    marked = f" ({len(old)} of {plural(len(types), 'machine type')} deprecated)" if old else ""
+    style = _BAD if failing else _GOOD if count[Outcome.PASS] else _ODD
+    out.append(f"{plural(len(runs), 'case')}{marked}: {', '.join(said)} ({seconds:.1f} s of smokes)\n", style)

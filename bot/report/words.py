@@ -8,6 +8,7 @@ import signal
 
 from bot.core.matrix import family, machine_ranges, version_key
 from bot.model import (
+    PRECOPY,
     Commit,
     Direction,
     Outcome,
@@ -66,6 +67,12 @@ def options(profile: Profile | None, called: str) -> str:
     return line(added) if len(added) <= 40 else f"profile {line(called)}"
 
 
+def with_what(report: Report) -> str:
+    """What the bisected case is run with: options, and a method that is not the usual one. Empty for neither."""
+    by = "" if report.case.method == PRECOPY else f"by {line(report.case.method)}"
+    return ", ".join(filter(None, (options(report.profile, report.case.profile), by)))
+
+
 def machines(report: Report) -> tuple[str, ...]:
     """Machine types that fail like the bisected case: same target, profile, pair of sides and signature.
 
@@ -84,7 +91,7 @@ def _elsewhere(report: Report) -> set[str]:
         run.case.machine
         for run in report.table
         if run.commit in wrong
-        and (run.case.profile, run.case.direction) == (report.case.profile, report.case.direction)
+        and (table.way(run.case), run.case.direction) == (table.way(report.case), report.case.direction)
         and (word(report, run) is table.Word.FAIL) is wrong[run.commit]
     }
 
@@ -92,12 +99,12 @@ def _elsewhere(report: Report) -> set[str]:
 def _alike(report: Report) -> list[Run]:
     """Runs at the bad end that differ from the bisected case in the machine type only."""
     case = report.case
-    key = (case.target, case.profile, case.direction, case.baseline)
+    key = (case.target, table.way(case), case.direction, case.baseline)
     return [
         run
         for run in report.table
         if run.commit == report.bad.sha
-        and (run.case.target, run.case.profile, run.case.direction, run.case.baseline) == key
+        and (run.case.target, table.way(run.case), run.case.direction, run.case.baseline) == key
     ]
 
 
@@ -123,7 +130,7 @@ def bounded(report: Report) -> str:
         run
         for run in report.table
         if run.commit == report.bad.sha
-        and (run.case.target, run.case.profile) == (report.case.target, report.case.profile)
+        and (run.case.target, table.way(run.case)) == (report.case.target, table.way(report.case))
         and (run.case.direction is Direction.SAME) is same
     ]
     shown = {run.case.machine for run in runs if word(report, run) is table.Word.FAIL}
@@ -189,10 +196,14 @@ def what_fails(report: Report) -> str:
         verb = "no longer has"
     elif outcome is Outcome.SILENT:
         verb = f"{verb} whole: no error is shown, yet the destination is not what the source was"
-    affected, added = folded(report), options(report.profile, case.profile)
+    affected, added = folded(report), with_what(report)
     hangs = "; it hangs" if outcome is Outcome.HANG else ""
     joint = " " if outcome in (Outcome.FAIL_START, Outcome.TYPE_GONE) else " for "
-    return f"{new} {verb}{joint}{affected}" + (f", with {added}" if added else "") + hangs
+    return f"{new} {verb}{joint}{affected}" + (f", {_with(added)}" if added else "") + hangs
+
+
+def _with(added: str) -> str:
+    return added if added.startswith("by ") else f"with {added}"
 
 
 def alike(report: Report) -> str:
@@ -210,7 +221,7 @@ def alike(report: Report) -> str:
 def bad_end_rows(report: Report, new: str) -> tuple[table.Row, ...]:
     runs = [run for run in report.table if run.commit == report.bad.sha]
     signature = report.regression.signature
-    return table.rows(runs, new=new, names=report.names, signature=signature, first=report.case.profile)
+    return table.rows(runs, new=new, names=report.names, signature=signature, first=table.way(report.case))
 
 
 def how_often(culprit: Tally, parents: tuple[Tally, ...]) -> str:

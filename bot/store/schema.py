@@ -15,6 +15,14 @@ commits = Table(
     Column("data", Text, nullable=False, doc="the Commit as JSON"),
 )
 
+inventories = Table(
+    "inventories",
+    metadata,
+    Column("sha", String(40), primary_key=True),
+    Column("target", String, primary_key=True),
+    Column("data", Text, nullable=False, doc="the Inventory as JSON, machine types only"),
+)
+
 builds = Table(
     "builds",
     metadata,

@@ -15,17 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Row, RowMapping, create_engine, event, insert, select, text, update
+from sqlalchemy import Connection, Row, RowMapping, create_engine, delete, event, insert, select, text, update
 from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.pool import NullPool
 
 from bot.errors import InfraError, UserError
-from bot.model import Build, Case, Commit, Log, Outcome, Regression, Run, Sha
+from bot.model import Build, Case, Commit, Inventory, Log, Outcome, Regression, Run, Sha
 from bot.store import schema
 from bot.store.blobs import Blobs
 
 _BUILD = TypeAdapter(Build)
 _COMMIT = TypeAdapter(Commit)
+_INVENTORY = TypeAdapter(Inventory)
 _RUN = TypeAdapter(Run)
 _REGRESSION = TypeAdapter(Regression)
 
@@ -195,6 +196,20 @@ class Store:
         for row in self._rows(select(schema.commits).order_by(schema.commits.c.seen)):
             found.setdefault(row["branch"], []).append(_COMMIT.validate_json(row["data"]))
         return found
+
+    def keep_inventory(self, commit: Sha, target: str, inventory: Inventory) -> None:
+        """Note which machine types a commit's binary has. One that is kept already is replaced."""
+        machines = Inventory(inventory.arch, inventory.version, inventory.machines)
+        row = {"sha": commit, "target": target, "data": _INVENTORY.dump_json(machines).decode()}
+        table = schema.inventories
+        with self._write() as connection:
+            connection.execute(delete(table).where(table.c.sha == commit, table.c.target == target))
+            connection.execute(insert(table), row)
+
+    def inventories(self, commit: Sha) -> dict[str, Inventory]:
+        """What a commit's binaries say of themselves, by target, as far as it was asked."""
+        query = select(schema.inventories).where(schema.inventories.c.sha == commit)
+        return {row["target"]: _INVENTORY.validate_json(row["data"]) for row in self._rows(query)}
 
     # -- regressions ---------------------------------------------------------------------------------------------
 

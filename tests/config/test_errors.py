@@ -25,12 +25,14 @@ def errors(text: str | bytes, *overrides: str, environ: Mapping[str, str] | None
 NAME = "must be a name of letters, digits and . _ + -"
 TIME = "must be a time such as 90s, 30m, 3h or 1h30m"
 
+PROFILES = ", ".join(load(environ={}).profiles)
+
 WRONG: dict[str, tuple[str | bytes, list[str]]] = {
     "a typo in a section": (
         "wach: {}\n",
         [
             "config.yaml:1:1: wach: unknown key, did you mean watch? (there are upstream, watch, baselines, targets,"
-            " each_tip, profiles, smoke, build, executor, bisect, report)"
+            " each_tip, nightly, profiles, smoke, expected, build, executor, bisect, report)"
         ],
     ),
     "a typo in a key": (
@@ -205,10 +207,107 @@ WRONG: dict[str, tuple[str | bytes, list[str]]] = {
     ),
     "a profile that is not there": (
         "each_tip: {profiles: [bare, bear]}\n",
+        [f'config.yaml:1:29: each_tip.profiles.1: no profile "bear", did you mean bare? (there are {PROFILES})'],
+    ),
+    "a profile that is not there, in the other sweep": (
+        "nightly: {profiles: [all, bare]}\n",
+        [f'config.yaml:1:22: nightly.profiles.0: no profile "all" (there are {PROFILES})'],
+    ),
+    "a profile with the name of all": (
+        "profiles: {all: {args: -nodefaults}}\n",
+        ['config.yaml:1:17: profiles.all: the name "all" stands for every profile, must be another'],
+    ),
+    "no profile at all": (
+        "each_tip: {profiles: []}\n",
+        ["config.yaml:1:22: each_tip.profiles: is an empty list, must be all, or a list of profiles that is not empty"],
+    ),
+    "one profile that is no list": (
+        "each_tip: {profiles: bare}\n",
         [
-            'config.yaml:1:29: each_tip.profiles.1: no profile "bear", did you mean bare?'
-            " (there are bare, default, mem-path, bare-running)"
+            'config.yaml:1:22: each_tip.profiles: is "bare", must be all, or a list of profiles that is not empty,'
+            " such as [bare]"
         ],
+    ),
+    "a method": (
+        "each_tip: {methods: {precop: [bare]}}\n",
+        [
+            'config.yaml:1:22: each_tip.methods.precop: key is "precop",'
+            " must be one of precopy, ping-pong, exec, savevm, multifd, postcopy"
+        ],
+    ),
+    "an accelerator of a sweep": (
+        "nightly: {accels: [tcg, kvm-if-there]}\n",
+        [
+            'config.yaml:1:25: nightly.accels.1: is "kvm-if-there",'
+            " must be tcg, kvm or kvm-if-usable, with or without ,property=value"
+        ],
+    ),
+    "a device without -device": (
+        "profiles:\n  mine:\n    devices:\n      pc-*: [virtio-net-pci]\n",
+        [
+            "config.yaml:4:14: profiles.mine.devices.pc-*.0:"
+            ' is "virtio-net-pci", must be arguments that end in -device NAME'
+        ],
+    ),
+    "a device that needs what comes after it": (
+        "profiles:\n  mine:\n    devices:\n      pc-*:\n        - -device scsi-hd,drive=d -drive if=none,id=d\n",
+        [
+            "config.yaml:5:11: profiles.mine.devices.pc-*.0:"
+            ' is "-device scsi-hd,drive=d -drive if=none,id=d", must be arguments that end in -device NAME'
+        ],
+    ),
+    "a device that is a map": (
+        "profiles: {mine: {devices: {pc-*: [{device: edu}]}}}\n",
+        ["config.yaml:1:36: profiles.mine.devices.pc-*.0: is a map, must be arguments that end in -device NAME"],
+    ),
+    "yes or no": (
+        "profiles: {mine: {guest: perhaps}}\n",
+        ['config.yaml:1:26: profiles.mine.guest: is "perhaps", must be true or false'],
+    ),
+    "no pattern": (
+        "profiles: {mine: {machines: ''}}\n",
+        ['config.yaml:1:29: profiles.mine.machines: is "", must be patterns, as a list or with blanks between them'],
+    ),
+    "machine options without a reason": (
+        "smoke: {machines: {mine: {machines: virt-*, cpu: cortex-a57}}}\n",
+        ["config.yaml:1:26: smoke.machines.mine.why: is missing, must be text"],
+    ),
+    "machine options that are none": (
+        "smoke: {machines: {mine: {machines: virt-*, why: x, options: -M virt}}}\n",
+        [
+            'config.yaml:1:62: smoke.machines.mine.options: is "-M virt",'
+            " must be options of -M such as cap-htm=off,ic-mode=xics"
+        ],
+    ),
+    "an exclusion without a reason": (
+        "smoke: {exclude: [none, {machines: x-*}]}\n",
+        ["config.yaml:1:25: smoke.exclude.1.why: is missing, must be text"],
+    ),
+    "a condition on a release": (
+        "expected:\n  mine:\n    {why: x, owner: me, expires: 2027, source: '>=9.2,<v10'}\n",
+        [
+            'config.yaml:3:48: expected.mine.source: holds "<v10", must be conditions on a release with commas between'
+            " them, such as >=9.2 or <=9.1,>=8.0 or 10.0.13 or <previous"
+        ],
+    ),
+    "an expected failure without an end": (
+        "expected:\n  mine: {why: x, owner: me}\n",
+        ["config.yaml:2:9: expected.mine: has no end, must have expires (a date) or until (the commit that mends it)"],
+    ),
+    "an expected failure that nobody answers for": (
+        "expected:\n  mine: {expires: 2027-12-31}\n",
+        [
+            "config.yaml:2:9: expected.mine.why: is missing, must be text",
+            "config.yaml:2:9: expected.mine.owner: is missing, must be text",
+        ],
+    ),
+    "a day that is not in the calendar": (
+        "expected:\n  mine: {why: x, owner: me, expires: 2027-02-30}\n",
+        ['config.yaml:2:38: expected.mine.expires: is "2027-02-30", must be a date such as 2027-12-31 or 2027-12'],
+    ),
+    "a commit by another name": (
+        "expected:\n  mine: {why: x, owner: me, until: v9.2.0}\n",
+        ['config.yaml:2:36: expected.mine.until: is "v9.2.0", must be a commit id of 10 to 40 hex digits'],
     ),
     "bounds that cross": (
         "bisect: {max_runs: 5}\n",
@@ -220,7 +319,7 @@ WRONG: dict[str, tuple[str | bytes, list[str]]] = {
             f'config.yaml:2:10: watch.every: is "soon", {TIME}',
             'config.yaml:3:11: watch.stable: is "few", must be a whole number from 0 to 99',
             "config.yaml:4:1: zzz: unknown key (there are upstream, watch, baselines, targets,"
-            " each_tip, profiles, smoke, build, executor, bisect, report)",
+            " each_tip, nightly, profiles, smoke, expected, build, executor, bisect, report)",
             'config.yaml:6:20: bisect.min_runs: is "0", must be a whole number from 3 to 10000',
         ],
     ),
@@ -263,8 +362,8 @@ WRONG: dict[str, tuple[str | bytes, list[str]]] = {
     "a list as the whole": (
         "- watch\n",
         [
-            "config.yaml:1:1: is a list, must be a map with upstream, watch, baselines, targets, each_tip, profiles,"
-            " smoke, build, executor, bisect, report"
+            "config.yaml:1:1: is a list, must be a map with upstream, watch, baselines, targets, each_tip, nightly,"
+            " profiles, smoke, expected, build, executor, bisect, report"
         ],
     ),
     "a tag that makes objects": (

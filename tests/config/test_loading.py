@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,21 @@ from bot.config import Config, find, load
 from bot.config.document import read_file
 from bot.data import data_dir
 from bot.errors import UserError
-from bot.model import Baseline, BuildSettings, Direction, Profile, ReportSettings, SmokeSettings, Submodule
+from bot.model import (
+    METHODS,
+    Baseline,
+    BuildSettings,
+    Device,
+    Direction,
+    Exclusion,
+    Expected,
+    MachineOptions,
+    Profile,
+    ReportSettings,
+    SmokeSettings,
+    Submodule,
+    Sweep,
+)
 from tests.config.schema import keys
 
 SHIPPED = data_dir() / "config.yaml"
@@ -24,11 +39,12 @@ def test_the_shipped_file_is_the_default_and_valid(here: Path) -> None:
     assert [b.name for b in shipped.watch.branches] == ["master", "staging-*"]
     assert (shipped.watch.every, shipped.watch.stable) == (1800.0, 2)
     assert set(shipped.targets) == {"x86_64-softmmu", "ppc64-softmmu", "aarch64-softmmu", "s390x-softmmu"}
-    assert shipped.each_tip.directions == tuple(Direction)
+    assert shipped.sweep("each_tip").directions == (Direction.SAME, Direction.FORWARD)
+    assert shipped.sweep("nightly").directions == tuple(Direction)
     assert shipped.profile("bare") == Profile("bare", args=("-nodefaults",))
     assert shipped.profile("mem-path").args == ("-nodefaults", "-mem-path", "{dir}")
     assert shipped.profiles["default"] == Profile("default")
-    assert shipped.smoke_settings == SmokeSettings()
+    assert replace(shipped.smoke_settings, machines=()) == SmokeSettings()
     assert (shipped.bisect.min_runs, shipped.bisect.max_runs) == (10, 200)
     assert shipped.report.approval == "required"
     assert shipped.report_settings == ReportSettings()
@@ -85,7 +101,7 @@ def test_a_file_may_say_nothing(here: Path, text: str) -> None:
 def test_lists_replace_and_new_patterns_come_first(here: Path) -> None:
     config = mine("baselines: []\nsmoke:\n  memory: {virt*: 1G, '*': 64M}\n  exclude: []\n")
     assert config.baselines == ()
-    assert config.smoke_settings.exclude == ()
+    assert config.exclusions == ()
     assert list(config.smoke_settings.memory.items()) == [("virt*", "1G"), ("pseries*", "256M"), ("*", "64M")]
 
 
@@ -111,6 +127,73 @@ def test_anchors_and_merge_keys_work(here: Path) -> None:
     )
     assert config.profile("two") == Profile("two", args=("-nodefaults",), run=2.0)
     assert config.profile("three") == Profile("three", args=("-smp", "2"), source_args=("-nodefaults",), run=1.0)
+
+
+def test_devices_by_machine_type(here: Path) -> None:
+    config = mine(
+        "profiles:\n  mine:\n    args: -nodefaults\n    machines: pc-* virt-*\n    guest: yes\n    devices:\n"
+        "      pc-* virt-*: [-device virtio-rng-pci, [-netdev, 'hubport,id=n,hubid=0', -device, 'e1000,netdev=n']]\n"
+        "      virt-*:\n        - -drive if=none,id=d\n          -device virtio-blk-device,drive=d\n"
+    )
+    assert config.profile("mine") == Profile(
+        "mine",
+        args=("-nodefaults",),
+        devices=(
+            Device("virtio-rng-pci", (), ("pc-*", "virt-*")),
+            Device("e1000,netdev=n", ("-netdev", "hubport,id=n,hubid=0"), ("pc-*", "virt-*")),
+            Device("virtio-blk-device,drive=d", ("-drive", "if=none,id=d"), ("virt-*",)),
+        ),
+        guest=True,
+        machines=("pc-*", "virt-*"),
+    )
+
+
+def test_sweeps(here: Path) -> None:
+    config = mine(
+        "each_tip:\n  profiles: all\n  methods: {ping-pong: [], exec: ['b*']}\n"
+        "  accels: [kvm-if-usable, 'kvm,dirty-ring-size=4096']\n"
+        "nightly: {profiles: [bare], directions: [backward]}\nprofiles: {mine: {}}\n"
+    )
+    assert config.sweep("each_tip") == Sweep(
+        profiles=tuple(config.profiles),
+        directions=(Direction.SAME, Direction.FORWARD),
+        methods={"precopy": ("*",), "exec": ("b*",)},
+        accels=("kvm-if-usable", "kvm,dirty-ring-size=4096"),
+    )
+    assert "mine" in config.sweep("each_tip").profiles
+    nightly = config.sweep("nightly")
+    assert (nightly.profiles, nightly.directions) == (("bare",), (Direction.BACKWARD,))
+    assert set(nightly.methods) == set(METHODS)
+    with pytest.raises(UserError, match='no sweep "hourly": there are each_tip, nightly'):
+        config.sweep("hourly")
+
+
+def test_machine_options_and_exclusions(here: Path) -> None:
+    config = mine(
+        "smoke:\n  machines:\n    mine: {machines: [virt-*], targets: aarch64, cpu: neoverse-n1, why: we have them}\n"
+        "  exclude: [none, {machines: [a, b], why: broken, owner: me, expires: 2027, until: 0123456789}]\n"
+    )
+    first = config.smoke_settings.machines[0]
+    assert first == MachineOptions("we have them", ("virt-*",), ("aarch64",), cpu="neoverse-n1")
+    assert len(config.smoke_settings.machines) == 1 + len(load(SHIPPED, environ={}).smoke_settings.machines)
+    assert config.exclusions == (
+        Exclusion(("none",), "not said"),
+        Exclusion(("a", "b"), "broken", "me", "2027", "0123456789"),
+    )
+
+
+def test_expected_failures_are_added_to_the_shipped(here: Path) -> None:
+    config = mine(
+        "expected:\n  mine:\n    {machines: 'pc-*', directions: [forward], source: '>=9.2, < 10', why: x, owner: me,"
+        " until: 0123456789}\n  isapc-vga: {expires: 2026-01}\n"
+    )
+    assert config.expected[0] == Expected(
+        "mine", "x", "me", until="0123456789", machines=("pc-*",), directions=(Direction.FORWARD,), source=">=9.2, < 10"
+    )
+    shipped = {entry.id: entry for entry in load(SHIPPED, environ={}).expected}
+    assert {entry.id: entry for entry in config.expected[1:]} == shipped | {
+        "isapc-vga": replace(shipped["isapc-vga"], expires="2026-01")
+    }
 
 
 def test_units(here: Path) -> None:
@@ -147,7 +230,7 @@ def test_urls_are_left_alone(here: Path, url: str) -> None:
 def test_unknown_names_are_answered_with_the_known(here: Path) -> None:
     config = load(environ={})
     assert config.baseline(config.baselines[0].name) is config.baselines[0]
-    with pytest.raises(UserError, match='no profile "x": there are bare, default'):
+    with pytest.raises(UserError, match='no profile "x": there are bare, bare-running, default'):
         config.profile("x")
     with pytest.raises(UserError, match='no baseline "x": there are v'):
         config.baseline("x")

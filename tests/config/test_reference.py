@@ -50,8 +50,8 @@ def required(path: tuple[str | int, ...]) -> bool:
 
 def optional(path: tuple[str | int, ...]) -> str:
     value: Any = at(Config, path[:-1])["properties"][path[-1]].get("default")
-    if value == 0.0:
-        return "0"
+    if isinstance(value, float):
+        return f"{value:g}"
     if isinstance(value, list) and value:
         return "[" + ", ".join(value) + "]"
     empty = "{}" if at(Config, path).get("type") == "object" else "null"

@@ -6,14 +6,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.core.matrix import cases, family, find, gone_early, machine_ranges, release, version_key, versioned
-from bot.model import Case, Direction, Inventory, MachineType
+from bot.core.matrix import (
+    cases,
+    deprecated,
+    family,
+    find,
+    gone_early,
+    machine_ranges,
+    release,
+    version_key,
+    versioned,
+)
+from bot.model import Case, Direction, Inventory, MachineType, Profile, Sweep
 
 PSERIES = [
     *(f"pseries-2.{minor}" for minor in range(1, 13)),
     "pseries-2.12-sxxm",
     *("pseries-3.0", "pseries-3.1", "pseries-4.0", "pseries-4.1", "pseries-4.2"),
 ]
+
+
+PROFILES = {"bare": Profile("bare"), "mem-path": Profile("mem-path"), "pc-only": Profile("pc-only", machines=("pc-*",))}
 
 
 def inventory(*names: str, version: str = "7.2.22", alias: dict[str, str] | None = None) -> Inventory:
@@ -91,8 +104,8 @@ def test_cases_of_a_commit() -> None:
     found = cases(
         {"x86_64-softmmu": commit},
         {"qemu-7.1": {"x86_64-softmmu": old}, "ppc-only": {"ppc64-softmmu": old}},
-        ("bare", "mem-path"),
-        tuple(Direction),
+        Sweep(("bare", "mem-path"), tuple(Direction)),
+        PROFILES,
         exclude=("none", "xenfv*"),
     )
     same = {(c.machine, c.profile) for c in found if c.direction is Direction.SAME}
@@ -103,8 +116,68 @@ def test_cases_of_a_commit() -> None:
     assert across == {(m, d) for m in ("pc-q35-7.0", "pc-q35-7.1") for d in (Direction.FORWARD, Direction.BACKWARD)}
     assert {c.baseline for c in found} == {None, "qemu-7.1"}
     assert len(found) == len(set(found))
-    only = cases({"x86_64-softmmu": commit}, {}, ("bare",), (Direction.SAME,), only=("pc-q35-*1",))
+    only = cases({"x86_64-softmmu": commit}, {}, Sweep(("bare",), (Direction.SAME,)), PROFILES, only=("pc-q35-*1",))
     assert only == (Case("x86_64-softmmu", "pc-q35-7.1", "bare"),)
+
+
+COMMIT = {
+    "x86_64-softmmu": Inventory(
+        "x86_64", "7.2.0", (MachineType("pc-q35-7.1", versioned=True, deprecated=True), MachineType("isapc"))
+    ),
+    "s390x-softmmu": Inventory("s390x", "7.2.0", (MachineType("s390-ccw-virtio-7.1", versioned=True),)),
+}
+
+
+def asked(sweep: Sweep, usable: tuple[str, ...] = ()) -> set[str]:
+    found = cases(COMMIT, {"old": COMMIT}, sweep, PROFILES, usable=usable.__contains__)
+    assert len(set(found)) == len(found)
+    return {case.id.replace("-softmmu", "") for case in found}
+
+
+def test_a_profile_is_for_its_machine_types() -> None:
+    assert asked(Sweep(("bare", "pc-only"), (Direction.SAME,))) == {
+        "x86_64/isapc/bare/same/-",
+        "x86_64/pc-q35-7.1/bare/same/-",
+        "x86_64/pc-q35-7.1/pc-only/same/-",
+        "s390x/s390-ccw-virtio-7.1/bare/same/-",
+    }
+
+
+def test_methods_with_the_profiles_they_are_for() -> None:
+    methods = {"precopy": ("*",), "exec": ("b*", "none"), "ping-pong": ("bare",)}
+    found = asked(Sweep(("bare", "mem-path"), (Direction.SAME, Direction.BACKWARD), methods))
+    q35 = {text.removeprefix("x86_64/pc-q35-7.1/") for text in found if "q35" in text}
+    assert q35 == {
+        "bare/same/-", "bare/same/-/exec", "bare/same/-/ping-pong", "mem-path/same/-",
+        "bare/backward/old", "bare/backward/old/exec", "mem-path/backward/old",
+    }  # fmt: skip
+    assert not any("isapc" in text and "old" in text for text in found)
+
+
+@pytest.mark.parametrize(
+    ("accels", "usable", "ways"),
+    [
+        (("tcg",), ("x86_64",), {"x86_64": [""], "s390x": [""]}),
+        (("tcg", "kvm-if-usable"), ("x86_64",), {"x86_64": ["", "precopy/kvm"], "s390x": [""]}),
+        (("kvm",), (), {}),
+        (("kvm", "kvm-if-usable"), ("s390x",), {"s390x": ["precopy/kvm"]}),
+        (("kvm-if-usable,a=b", "kvm"), ("s390x",), {"s390x": ["precopy/kvm", "precopy/kvm,a=b"]}),
+        (("tcg,thread=single",), (), {"x86_64": ["precopy/tcg,thread=single"], "s390x": ["precopy/tcg,thread=single"]}),
+    ],
+)
+def test_an_accelerator_is_an_axis_and_never_another(
+    accels: tuple[str, ...], usable: tuple[str, ...], ways: dict[str, list[str]]
+) -> None:
+    found: dict[str, list[str]] = {}
+    for text in sorted(asked(Sweep(("bare",), (Direction.SAME,), accels=accels), usable)):
+        if "isapc" not in text:
+            arch, _, _, _, _, *way = text.split("/")
+            found.setdefault(arch, []).append("/".join(way))
+    assert found == ways
+
+
+def test_deprecated_types_as_binaries_say_it() -> None:
+    assert deprecated(COMMIT) == {("x86_64-softmmu", "pc-q35-7.1")}
 
 
 def test_find_by_alias() -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from bot.model import Inconclusive, Log, Observation, Outcome, Report
 from bot.report import render, site
+from bot.report.background import Background
 from tests.report.test_mail import HOSTILE, NOW, SETTINGS, TEMPLATES
 from tests.testing import reports
 
@@ -63,7 +64,7 @@ def entry(report: Report, state: str = "open") -> site.Entry:
 
 def tip(report: Report) -> site.Tip:
     runs = tuple(run for run in report.table if run.commit == report.bad.sha)
-    return site.Tip("master", report.bad, runs, report.names)
+    return site.Tip("master", report.bad, runs, Background("master", report.names))
 
 
 def make(out: Path, *made: site.Entry) -> dict[str, str]:
@@ -95,7 +96,8 @@ def test_pages_say_what_is_open_and_where_it_fails(tmp_path: Path) -> None:
         'Fixes: ab74e5431129 ("ppc/spapr: use memdev for RAM")', "destination.stderr", "7 tested",
     ):  # fmt: skip
         assert said in page, said
-    assert set(pages) == {"index.html"} | {
+    assert "76 cases: 45 pass, 31 fail. All machine types by baselines" in index
+    assert set(pages) == {"index.html", "matrix-master.html"} | {
         f"{i}/{name}" for i in ("r0017", "r0033") for name in ("index.html", "report.json", "mail.eml", "bisect.log")
     }
 
@@ -140,7 +142,7 @@ def test_types_that_do_alike_share_a_row() -> None:
 
 def test_the_latest_run_of_a_case_counts() -> None:
     runs = (reports.run(reports.BAD), reports.run(reports.BAD, outcome=Outcome.PASS))
-    (matrix,) = site.matrices(site.Tip("master", reports.BAD, runs, {}))
+    (matrix,) = site.matrices(site.Tip("master", reports.BAD, runs, Background()))
     assert [cell.word for _, (cell,) in matrix.rows] == ["ok"]
 
 
@@ -224,7 +226,7 @@ def test_a_browser_shows_every_page_without_overflow(tmp_path: Path) -> None:
     harness = tmp_path / "harness.html"
     harness.write_text(HARNESS.format(frames=frames))
     measured = browse(harness, tmp_path / "profile")
-    assert len(measured) == 2 * len(pages) == 8
+    assert len(measured) == 2 * len(pages) == 10
     for frame in measured:
         assert frame["overflow"] == frame["width"], frame
         assert frame["width"] in (345, 360, 1185, 1200)  # with and without a scroll bar

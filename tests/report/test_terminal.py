@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from bot.errors import UserError
 from bot.model import (
     BadAtGoodEnd,
+    Expected,
     Finding,
     Flaky,
     Inconclusive,
@@ -26,7 +27,7 @@ from bot.model import (
     Run,
     Signature,
 )
-from bot.report import data, junit, render, text
+from bot.report import data, junit, render
 from tests.report.test_mail import HOSTILE, golden
 from tests.testing import reports
 
@@ -113,6 +114,8 @@ def test_json_of_something_else_is_refused(damage: str, said: str) -> None:
     assert str(caught.value).startswith("r0017.json: ")
 
 
+ENTRY = Expected("slb", "it is known", "somebody", expires="2027")
+
 # -- JUnit ---------------------------------------------------------------------------------------------------------
 
 
@@ -145,36 +148,27 @@ def test_junit_is_always_xml(machine: str, message: str, log: str) -> None:
     assert [element.tag for element in root.iter()] == ["testsuites", "testsuite", "testcase", "failure"]
 
 
-# -- matrix --------------------------------------------------------------------------------------------------------
+def test_junit_of_what_is_expected_and_how_it_was_run() -> None:
+    failing = run(Outcome.FAIL_DST)
+    odd = replace(failing, case=replace(failing.case, method="exec", accel="kvm,a=b.c"))
+    root = ET.fromstring(junit.junit([failing, odd], {failing.case: ENTRY}))  # noqa: S314 - we wrote it
+    known, other = root.iter("testcase")
+    assert known[0].tag == "skipped"
+    assert known[0].attrib["message"] == "expected: slb: it is known"
+    assert other[0].tag == "failure"
+    assert known.attrib["classname"] == "x86_64-softmmu.mem-path.forward.2_12"
+    assert other.attrib["classname"] == "x86_64-softmmu.mem-path.forward.2_12.exec.kvm,a=b_c"
 
 
-def test_matrix_tells_what_is_not_a_pass_first() -> None:
-    types = [f"pc-q35-{v}" for v in ("2.9", "2.10", "2.11", "2.12", "3.0")]
-    runs = [run(Outcome.PASS, machine) for machine in types[3:]]
-    runs += [run(Outcome.FAIL_DST, machine, "Unknown ramblock") for machine in types[:3]]
-    runs += [run(Outcome.UNTESTABLE, "isapc", "no such machine type"), run(Outcome.INFRA, "microvm", "disk full")]
-    said = text.matrix(runs, {"2.12": "qemu-2.12 (/opt/qemu)"}).splitlines()
-    assert said == [
-        "FAIL_DST ramblock pc.ram  qemu-2.12 -> new: pc-q35-2.9 ... 2.11 (3 types)",
-        "    Unknown ramblock",
-        "INFRA ramblock pc.ram  qemu-2.12 -> new: microvm",
-        "    disk full",
-        "UNTESTABLE ramblock pc.ram  qemu-2.12 -> new: isapc",
-        "    no such machine type",
-        "7 cases: 2 PASS, 3 FAIL_DST, 1 UNTESTABLE, 1 INFRA (1.8 s of smokes)",
-    ]
-
-
-def test_matrix_of_nothing() -> None:
-    assert text.matrix([], {}) == "nothing was run\n"
-
-
-def test_matrix_shows_no_escape_sequences() -> None:
-    assert "\x1b" not in text.matrix([run(Outcome.FAIL_DST, message="\x1b[2Jboo")], {})
+def test_json_of_runs_names_what_is_expected() -> None:
+    failing, passing = run(Outcome.FAIL_DST), run(Outcome.PASS, "isapc")
+    rows = json.loads(data.dump_runs([failing, passing], {failing.case: ENTRY}))["runs"]
+    assert [row.get("expected") for row in rows] == ["slb", None]
+    assert json.loads(data.dump_runs([failing]))["runs"][0].keys() == rows[1].keys()
 
 
 def test_golden_files_are_all_used() -> None:
     names = {path.name for path in (Path(__file__).parent / "golden").iterdir()}
     assert names == {f"{n}.{e}" for n in ("first_bad", "suspects", "merge_conflict") for e in ("eml", "txt")} | {
-        "first_bad.json"
-    }
+        "first_bad.json", "summary.txt", "summary.ansi", "heat.txt"
+    }  # fmt: skip

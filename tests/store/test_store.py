@@ -21,7 +21,9 @@ from bot.model import (
     Case,
     Commit,
     Direction,
+    Inventory,
     Log,
+    MachineType,
     Observation,
     Outcome,
     Regression,
@@ -172,3 +174,15 @@ def test_kill_loses_nothing_that_was_recorded(tmp_path: Path, delay: float) -> N
     assert [r.observation.logs[0].text for r in kept] == [f"run {n}" for n in range(len(kept))]
     with sqlite3.connect(tmp_path / "bot.db") as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def test_what_a_commits_binaries_say_of_themselves(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    said = Inventory("x86_64", "7.2.0", (MachineType("pc-q35-7.2", "q35", True, False, "qemu64"),), frozenset({"edu"}))
+    store.keep_inventory(A, "x86_64-softmmu", Inventory("x86_64", "7.1.0", ()))
+    store.keep_inventory(A, "x86_64-softmmu", said)
+    store.keep_inventory(A, "ppc64-softmmu", said)
+    kept = Store(tmp_path).inventories(A)
+    assert set(kept) == {"x86_64-softmmu", "ppc64-softmmu"}
+    assert kept["x86_64-softmmu"] == Inventory("x86_64", "7.2.0", said.machines)  # the machine types are what is asked
+    assert store.inventories(B) == {}

@@ -83,6 +83,7 @@ baselines: [{{name: debian, path: {qemu}}}]
 each_tip:
   profiles: [bare]
   directions: [same, forward]
+  methods: {{ping-pong: [], exec: []}}
 smoke:
   deadline: 8s
   exclude: ["[!p]*", 'pc-i440fx-[1-6]*', 'pc-q35-*']

@@ -1,0 +1,61 @@
+"""What a command says of the runs it made: the summary, the files that were asked for, the exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from bot.core.verdict import FAILURES
+from bot.data import data_dir
+from bot.model import Case, Outcome, Run
+from bot.report.background import Background
+from bot.report.data import dump_runs
+from bot.report.deliver import write
+from bot.report.heat import page
+from bot.report.junit import junit
+from bot.report.text import summary
+
+GOOD, BAD, CANNOT_TEST, INFRASTRUCTURE = 0, 1, 125, 131
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Where the machine-readable twins and the page go; None: nowhere."""
+
+    json: Path | None = None
+    junit: Path | None = None
+    html: Path | None = None
+
+
+def exit_code(runs: Iterable[Run], expected: Collection[Case] = ()) -> int:
+    """1 if any is bad, else 131 if the machine failed one, else 125 if none passes, else 0.
+
+    A failure that is expected is not bad. Where nothing passes beside it, it says nothing.
+    """
+    outcomes = {run.outcome for run in runs if run.case not in expected}
+    if outcomes & FAILURES:
+        return BAD
+    if Outcome.INFRA in outcomes:
+        return INFRASTRUCTURE
+    return GOOD if Outcome.PASS in outcomes else CANNOT_TEST
+
+
+def say(runs: Sequence[Run], background: Background) -> None:
+    """Print the summary, with colours on a terminal (unless NO_COLOR is set)."""
+    Console(highlight=False).print(summary(runs, background), end="", soft_wrap=True)
+
+
+def tell(runs: Sequence[Run], background: Background, files: Files) -> int:
+    """Print the summary and write the files; the exit code that all runs make together."""
+    say(runs, background)
+    if files.json is not None:
+        write(files.json, dump_runs(runs, background.expected))
+    if files.junit is not None:
+        write(files.junit, junit(runs, background.expected))
+    if files.html is not None:
+        write(files.html, page(runs, background, templates=data_dir() / "templates", now=datetime.now(UTC)))
+    return exit_code(runs, background.expected)

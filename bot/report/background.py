@@ -1,0 +1,27 @@
+"""What is known beside the runs of a report: how things are called, what is expected, how it was before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bot.model import Case, Expected, Run
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """`new` is the commit or binary under test, `names` what to call each baseline.
+
+    `expected` are failing cases that are known, with the entry that knows each. `passed` and `expired` are entries that
+    somebody has to look at. `before` are the last answers of an earlier commit, named `old`; `deprecated` are machine
+    types (with their target) that the binaries under test call so.
+    """
+
+    new: str = "new"
+    names: Mapping[str, str] = field(default_factory=dict)
+    expected: Mapping[Case, Expected] = field(default_factory=dict)
+    passed: tuple[Expected, ...] = ()
+    expired: tuple[Expected, ...] = ()
+    before: Mapping[Case, Run] = field(default_factory=dict)
+    old: str = "before"
+    deprecated: frozenset[tuple[str, str]] = frozenset()
