@@ -35,6 +35,7 @@ from bot.smoke.smoke import smoke
 BARE = Profile("bare", ("-nodefaults",))
 _QUIT = '{"execute": "qmp_capabilities"} {"execute": "quit"}'
 SETTINGS = load().smoke_settings
+EXCLUDED = [pattern for entry in load().exclusions for pattern in entry.machines]
 
 
 class Sweep:
@@ -47,7 +48,7 @@ class Sweep:
         mine = self._controls.inventory(destination)
         target = f"{mine.arch}-softmmu"
         names = [m.name for m in mine.machines if versioned(m.name)]
-        names = [n for n in names if not any(fnmatchcase(n, p) for p in SETTINGS.exclude)]
+        names = [n for n in names if not any(fnmatchcase(n, p) for p in EXCLUDED)]
         theirs = {m.name for m in self._controls.inventory(source).machines} if source else set()
         self.cases = [Case(target, name, "bare") for name in names]
         self.cases += [Case(target, name, "bare", Direction.FORWARD, "source") for name in names if name in theirs]

@@ -19,6 +19,7 @@ from bot.core.hints import HARM, Hint, fold
 from bot.errors import UserError
 from bot.model import Binary, Case, Direction, Inventory, Profile, SmokeSettings
 from bot.pipeline.asking import known_machines
+from bot.pipeline.known import known, unknown
 from bot.progress import Progress
 from bot.report.safe import line
 from bot.smoke.control import Controls
@@ -76,7 +77,7 @@ def hints(config: Config, request: Request, progress: Progress, stop: threading.
     if old.arch != new.arch:
         raise UserError(f"--source is QEMU for {old.arch}, --destination for {new.arch}: they cannot migrate")
     settings = config.smoke_settings
-    machines = _machines(request, old, new, settings)
+    machines = _machines(request, old, new, known(config, unknown).exclude)
     read = {
         "checker": _read(request.checker, "--checker", read_checker),
         "machine-types": _read(request.machine_types, "--machine-types", read_machine_types),
@@ -151,7 +152,7 @@ def _machine(pair: Pair, machine: str, scratch: Path, stop: threading.Event) -> 
     return found
 
 
-def _machines(request: Request, old: Inventory, new: Inventory, settings: SmokeSettings) -> tuple[str, ...]:
+def _machines(request: Request, old: Inventory, new: Inventory, exclude: Sequence[str]) -> tuple[str, ...]:
     if request.machines:
         names = known_machines(tuple(dict.fromkeys(request.machines)), old, str(request.source))
         return known_machines(names, new, str(request.destination))
@@ -159,7 +160,7 @@ def _machines(request: Request, old: Inventory, new: Inventory, settings: SmokeS
     shared = tuple(
         m.name
         for m in old.machines
-        if m.versioned and m.name in there and not any(fnmatchcase(m.name, pattern) for pattern in settings.exclude)
+        if m.versioned and m.name in there and not any(fnmatchcase(m.name, pattern) for pattern in exclude)
     )
     if not shared:
         raise UserError(
