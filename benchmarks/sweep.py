@@ -27,6 +27,7 @@ from pathlib import Path
 from bot.config import load
 from bot.core.matrix import versioned
 from bot.model import Binary, Case, Direction, Observation, Outcome, Profile
+from bot.pipeline.known import known, unknown
 from bot.smoke.control import Controls
 from bot.smoke.golden import Goldens
 from bot.smoke.inspect import identify
@@ -35,7 +36,7 @@ from bot.smoke.smoke import smoke
 BARE = Profile("bare", ("-nodefaults",))
 _QUIT = '{"execute": "qmp_capabilities"} {"execute": "quit"}'
 SETTINGS = load().smoke_settings
-EXCLUDED = [pattern for entry in load().exclusions for pattern in entry.machines]
+EXCLUDE = known(load(), unknown).exclude
 
 
 class Sweep:
@@ -48,7 +49,7 @@ class Sweep:
         mine = self._controls.inventory(destination)
         target = f"{mine.arch}-softmmu"
         names = [m.name for m in mine.machines if versioned(m.name)]
-        names = [n for n in names if not any(fnmatchcase(n, p) for p in EXCLUDED)]
+        names = [n for n in names if not any(fnmatchcase(n, p) for p in EXCLUDE)]
         theirs = {m.name for m in self._controls.inventory(source).machines} if source else set()
         self.cases = [Case(target, name, "bare") for name in names]
         self.cases += [Case(target, name, "bare", Direction.FORWARD, "source") for name in names if name in theirs]

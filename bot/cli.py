@@ -2,47 +2,27 @@
 
 from __future__ import annotations
 
-import functools
 import os
-import shlex
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import click
 
 from bot import __version__
-from bot.config import SWEEPS, Config, load
 from bot.errors import UserError
-from bot.model import METHODS, PRECOPY, Direction, Profile
+from bot.model import PRECOPY, Direction, Profile
+from bot.options import FILE, REPO, Settings, Typed, case_options, matrix_options, side_options, words
 from bot.pipeline import bisect as bisecting
 from bot.pipeline import check, cycle, doctor, look, replaying, standalone
 from bot.pipeline import hints as hinting
-from bot.pipeline.asking import Sides, tailored
-from bot.pipeline.bench import work_directory
+from bot.pipeline.asking import Sides
 from bot.pipeline.telling import Files
 from bot.progress import Progress
 from bot.terminal import Live, progress
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the options before the command say. The configuration is loaded when a command asks for it."""
-
-    path: Path | None
-    overrides: tuple[str, ...]
-    place: Path
-
-    def config(self) -> Config:
-        return load(self.path, self.overrides)
-
-    def work(self) -> Path:
-        return work_directory(self.place)
 
 
 def _default_work() -> Path:
@@ -117,155 +97,6 @@ def _watching() -> Iterator[Progress]:
             display.close()
 
 
-# -- options that several commands have ----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Typed:
-    """What says how QEMU is started, as typed."""
-
-    target: str | None
-    machines: tuple[str, ...]
-    profile: str | None
-    args: str | None
-    source_args: str | None
-    destination_args: str | None
-    accel: str | None
-    run_for: float | None
-    methods: tuple[str, ...]
-
-    def config(self, settings: Settings) -> Config:
-        overrides = settings.overrides if self.accel is None else (*settings.overrides, f"smoke.accel={self.accel}")
-        return load(settings.path, overrides)
-
-    def chosen(self, config: Config, sweep: str | None = None) -> Profile | None:
-        """The profile that was typed; None if a sweep names the profiles."""
-        if sweep is not None:
-            own = (self.profile, self.args, self.source_args, self.destination_args, self.run_for)
-            if any(value is not None for value in own):
-                raise UserError("--sweep names its profiles itself; leave --profile, --args and --run out")
-            return None
-        return self.one(config)
-
-    def one(self, config: Config) -> Profile:
-        return tailored(
-            config.profile(self.profile or "bare") if self.args is None else None,
-            _words(self.args, "--args"),
-            _words(self.source_args, "--source-args"),
-            _words(self.destination_args, "--destination-args"),
-            self.run_for,
-        )
-
-
-def _words(text: str | None, option: str) -> tuple[str, ...]:
-    try:
-        return tuple(shlex.split(text or ""))
-    except ValueError as error:
-        raise UserError(f"{option}: {error}: {text}") from error
-
-
-_FILE = click.Path(path_type=Path)
-_CASE = (
-    click.option("--target", help="QEMU target, e.g. ppc64-softmmu.  [default: the configuration's first]"),
-    click.option(
-        "--machine",
-        "machines",
-        multiple=True,
-        metavar="TYPE",
-        help="Versioned machine type, e.g. pc-q35-9.2. Repeatable.",
-    ),
-    click.option("--profile", metavar="NAME", help="Device set and options of the configuration.  [default: bare]"),
-    click.option("--args", metavar="ARGS", help="QEMU arguments for both sides, instead of a profile's."),
-    click.option("--source-args", metavar="ARGS", help="More arguments for the source."),
-    click.option("--destination-args", metavar="ARGS", help="More arguments for the destination."),
-    click.option("--accel", metavar="NAME", help="tcg or kvm.  [default: smoke.accel]"),
-    click.option(
-        "--run",
-        "run_for",
-        type=click.FloatRange(0, 3600),
-        metavar="SECONDS",
-        help="Let the guest run before it migrates.",
-    ),
-    click.option(
-        "--method",
-        "methods",
-        multiple=True,
-        type=click.Choice(METHODS),
-        help="How it migrates. Repeatable.  [default: precopy, or those of the sweep]",
-    ),
-)
-_SIDES = (
-    click.option(
-        "--source", metavar="REF|PATH", help="Pin the source: a release that is built, or an installed binary."
-    ),
-    click.option("--destination", metavar="REF|PATH", help="Pin the destination: the source is then what varies."),
-    click.option(
-        "--direction",
-        type=click.Choice([d.value for d in Direction]),
-        help="With --baseline: which side varies.  [default: same, or forward with --baseline]",
-    ),
-    click.option("--baseline", metavar="NAME", help="A baseline of the configuration as the other side."),
-)
-_REPO = click.option(
-    "--repo",
-    type=_FILE,
-    metavar="DIR",
-    help="A clone to use as it is.  [default: the QEMU clone you are in, else upstream.url]",
-)
-_MATRIX = (
-    click.option(
-        "--sweep",
-        type=click.Choice(SWEEPS),
-        help="A part of the matrix, as the configuration has it, instead of one profile.",
-    ),
-    click.option("--strict", is_flag=True, help="Failures that the configuration expects count like others."),
-    click.option("--json", "json", type=_FILE, metavar="FILE", help="Write the runs as JSON."),
-    click.option("--junit", type=_FILE, metavar="FILE", help="Write the runs as JUnit XML."),
-    click.option("--html", type=_FILE, metavar="FILE", help="Write a page: machine types by baselines."),
-)
-
-
-def _case_options(function: Callable[..., int]) -> Callable[..., int]:
-    """The options of `Typed`, handed on as one value named `typed`."""
-
-    @functools.wraps(function)
-    def collected(*args: Any, **options: Any) -> int:
-        typed = Typed(**{field.name: options.pop(field.name) for field in fields(Typed)})
-        return function(*args, typed=typed, **options)
-
-    return _all(_CASE, collected)
-
-
-def _side_options(function: Callable[..., int]) -> Callable[..., int]:
-    """The options of `Sides`, handed on as one value named `sides`."""
-
-    @functools.wraps(function)
-    def collected(*args: Any, **options: Any) -> int:
-        direction = options.pop("direction")
-        options["direction"] = Direction(direction) if direction else None
-        sides = Sides(**{field.name: options.pop(field.name) for field in fields(Sides)})
-        return function(*args, sides=sides, **options)
-
-    return _all(_SIDES, collected)
-
-
-def _matrix_options(function: Callable[..., int]) -> Callable[..., int]:
-    """Which part of the matrix, and where the runs go: the files are handed on as one value named `files`."""
-
-    @functools.wraps(function)
-    def collected(*args: Any, **options: Any) -> int:
-        files = Files(**{field.name: options.pop(field.name) for field in fields(Files)})
-        return function(*args, files=files, **options)
-
-    return _all(_MATRIX, collected)
-
-
-def _all(options: Sequence[Callable[..., Any]], function: Callable[..., int]) -> Callable[..., int]:
-    for option in reversed(options):
-        function = option(function)
-    return function
-
-
 # -- commands ------------------------------------------------------------------------------------------------------
 
 
@@ -287,11 +118,11 @@ def run(settings: Settings, once: bool) -> int:
 @bot.command()
 @click.argument("range_", metavar="GOOD..BAD")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- CMD...]")
-@_case_options
-@_side_options
-@_REPO
+@case_options
+@side_options
+@REPO
 @click.option("--plan", is_flag=True, help="Say commits, builds, minutes and disk, then stop.")
-@click.option("--out", type=_FILE, metavar="DIR", help="Where mail, JSON, log and page go.  [default: WORK/out]")
+@click.option("--out", type=FILE, metavar="DIR", help="Where mail, JSON, log and page go.  [default: WORK/out]")
 @click.pass_obj
 def bisect(
     settings: Settings, range_: str, command: tuple[str, ...], typed: Typed, sides: Sides, repo: Path | None,
@@ -331,10 +162,10 @@ def bisect(
 
 @bot.command()
 @click.argument("revision", metavar="REV")
-@_case_options
-@_side_options
-@_REPO
-@_matrix_options
+@case_options
+@side_options
+@REPO
+@matrix_options
 @click.pass_obj
 def test(
     settings: Settings, revision: str, typed: Typed, sides: Sides, repo: Path | None, sweep: str | None, strict: bool,
@@ -368,9 +199,9 @@ def test(
 
 
 @bot.command()
-@click.option("--source", required=True, type=_FILE, metavar="BIN", help="QEMU that is migrated from.")
-@click.option("--destination", type=_FILE, metavar="BIN", help="QEMU that is migrated to.  [default: --source]")
-@_case_options
+@click.option("--source", required=True, type=FILE, metavar="BIN", help="QEMU that is migrated from.")
+@click.option("--destination", type=FILE, metavar="BIN", help="QEMU that is migrated to.  [default: --source]")
+@case_options
 @click.option("--all", "all_types", is_flag=True, help="Every machine type that both sides have.")
 @click.option(
     "--direction",
@@ -380,7 +211,7 @@ def test(
     help="forward: from --source to --destination; backward: the other way; same: --destination to itself. Repeatable."
     "  [default: forward, or those of the sweep]",
 )
-@_matrix_options
+@matrix_options
 @click.pass_obj
 def smoke(
     settings: Settings, source: Path, destination: Path | None, typed: Typed, all_types: bool,
@@ -480,13 +311,13 @@ def doctor_(settings: Settings) -> int:
 
 
 @bot.command()
-@click.option("--source", required=True, type=_FILE, metavar="BIN", help="QEMU that is migrated from: the old one.")
-@click.option("--destination", required=True, type=_FILE, metavar="BIN", help="QEMU that is migrated to.")
+@click.option("--source", required=True, type=FILE, metavar="BIN", help="QEMU that is migrated from: the old one.")
+@click.option("--destination", required=True, type=FILE, metavar="BIN", help="QEMU that is migrated to.")
 @click.option("--machine", "machines", multiple=True, metavar="TYPE", help="Machine type.  [default: all shared]")
 @click.option("--profile", default="bare", show_default=True, help="Device set of both sides' streams.")
 @click.option("--args", metavar="ARGS", help="QEMU arguments of both sides' streams, instead of a profile's.")
-@click.option("--checker", type=_FILE, metavar="FILE", help="Output of QEMU's vmstate-static-checker.py.")
-@click.option("--machine-types", type=_FILE, metavar="FILE", help="JSON or CSV of QEMU's compare-machine-types.py.")
+@click.option("--checker", type=FILE, metavar="FILE", help="Output of QEMU's vmstate-static-checker.py.")
+@click.option("--machine-types", type=FILE, metavar="FILE", help="JSON or CSV of QEMU's compare-machine-types.py.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable, with the differences that do no harm.")
 @click.pass_obj
 def hints(
@@ -502,7 +333,7 @@ def hints(
         source=source,
         destination=destination,
         machines=machines,
-        profile=config.profile(profile) if args is None else Profile("args", _words(args, "--args")),
+        profile=config.profile(profile) if args is None else Profile("args", words(args, "--args")),
         checker=checker,
         machine_types=machine_types,
         json=as_json,

@@ -26,7 +26,8 @@ ALLOWED = {
     "report": BASE | {"core", "host", "store"},
     "worker": BASE | {"core", "host", "build", "smoke"},
     "pipeline": BASE | STAGES | {"core", "host", "store", "worker", "config", "data", "terminal"},
-    "cli": {"pipeline", "config", "errors", "model", "progress", "terminal"},
+    "options": {"pipeline", "config", "errors", "model"},
+    "cli": {"options", "pipeline", "config", "errors", "model", "progress", "terminal"},
     "__main__": {"cli", "errors"},
 }
 """What each part of the program may import of it, besides itself."""
