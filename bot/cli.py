@@ -19,6 +19,7 @@ from bot.options import FILE, REPO, Settings, Typed, case_options, matrix_option
 from bot.pipeline import bisect as bisecting
 from bot.pipeline import check, cycle, doctor, look, replaying, standalone
 from bot.pipeline import hints as hinting
+from bot.pipeline import signature as naming
 from bot.pipeline.asking import Sides
 from bot.pipeline.telling import Files
 from bot.progress import Progress
@@ -340,3 +341,21 @@ def hints(
     )
     with _watching() as watcher:
         return hinting.hints(config, request, watcher, _stopping())
+
+
+@bot.command(name="signature")
+@click.argument("log", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE|-")
+@click.option("--returncode", type=int, metavar="N", help="How QEMU ended: its exit code, or -N or 128+N for signal N.")
+@click.pass_obj
+def signature_(settings: Settings, log: Path, returncode: int | None) -> int:
+    """Say what the failure in a log is called, and which known regressions are called the same, as JSON.
+
+    The log is stderr of QEMU's destination, of both sides, or what libvirt, the journal or a report made of it.
+
+    \b
+      bot signature /var/log/libvirt/qemu/guest.log
+      journalctl -u libvirtd | bot signature -
+
+    Exit: 0 a failure was named, 125 the log tells of none, 129 it cannot be read.
+    """
+    return naming.show(settings.place, log, returncode)

@@ -41,9 +41,10 @@ def test_the_wheel_works_on_its_own(tmp_path: Path) -> None:
 
 EVERYTHING = """
 import importlib, pkgutil
-import bot, bot.config, bot.data
+import bot, bot.config, bot.data, bot.pipeline.catalogue
 for module in pkgutil.walk_packages(bot.__path__, "bot."):
     importlib.import_module(module.name)
+assert bot.pipeline.catalogue.catalogue()
 print(bot.data.data_dir())
 print(sorted(path.name for path in bot.data.data_dir().iterdir()))
 print(bot.config.load(environ={}).upstream.url)

@@ -63,7 +63,9 @@ class Signature:
     """Identity of a failure, stable over addresses, paths, program names and QEMU versions.
 
     klass is a short word (`ramblock`, `pci-config`, `assert`, `start`, ...), device the device or RAM block it names,
-    detail what else is stable about it. Two failures are the same if and only if their keys are equal.
+    detail what else is stable about it. Two failures are the same if and only if their keys are equal. A RAM block is
+    the detail; it stands in the device's place too if a text does not name its section (`ram`), which makes no other
+    key.
     """
 
     klass: str
@@ -74,7 +76,8 @@ class Signature:
     @property
     def key(self) -> str:
         """8 hex digits; the `sig=` of a mail and the name of this failure in the store."""
-        parts = (self.signal or "", self.klass, self.device or "", self.detail or "")
+        device = "ram" if self.device and self.device == self.detail else self.device
+        parts = (self.signal or "", self.klass, device or "", self.detail or "")
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:8]
 
     def __str__(self) -> str:

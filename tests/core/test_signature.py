@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import random
+import re
+import string
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
-from hypothesis import given
+import yaml
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.core.signature import device_name, explains, is_warning, normalise, root_cause, signature
@@ -42,10 +52,10 @@ FAMILIES = [
     ("pci-config", None, "i=0x10a", "qemu: get_pci_config_device: Bad config data: i=0x10a read: 40 device: 0"),
     ("virtio-features", None, "bits 32", "qemu: Features 0x130000000 unsupported. Allowed features: 0x30000000"),
     ("virtio-features", "virtio-net", "vnet_hdr=on", "qemu: virtio-net: saved image requires vnet_hdr=on"),
-    ("virtio-ring", None, None, "kvm: VQ 1 size 0x100 < last_avail_idx 0x9 - used_idx 0x3e30"),
-    ("virtio-ring", None, None, "qemu: VQ 0 vring.num 1024 exceeds allocated max 8"),
-    ("virtio-ring", None, None, "qemu: Guest says index 12 is available"),
-    ("virtio-ring", None, None, "qemu: Invalid number of virtqueues: 0x41"),
+    ("virtio-ring", None, "index", "kvm: VQ 1 size 0x100 < last_avail_idx 0x9 - used_idx 0x3e30"),
+    ("virtio-ring", None, "size", "qemu: VQ 0 vring.num 1024 exceeds allocated max 8"),
+    ("virtio-ring", None, "index", "qemu: Guest says index 12 is available"),
+    ("virtio-ring", None, "number of queues", "qemu: Invalid number of virtqueues: 0x41"),
     ("spapr-cap", None, "cap-ail-mode-3", "qemu: cap-ail-mode-3 higher level (1) in incoming stream than"),
     ("msr", None, "0x10a", "qemu-kvm: error: failed to set MSR 0x10a to 0x2000000000000"),
     ("field", "esp", "cmdbuf", "qemu: Failed to load esp:cmdbuf"),
@@ -65,47 +75,66 @@ def test_each_family_has_its_class(klass: str, device: str | None, detail: str |
     assert signature(text, 1) == Signature(klass, device, detail)
 
 
-SAME_BUG = [
-    (
-        "one bug, two releases: lines of their own, and all in one",
-        "qemu: get_pci_config_device: Bad config data: i=0x34 read: 84 device: 98 cmask: ff wmask: 0 w1cmask:0\n"
-        "qemu: Failed to load PCIDevice:config\nqemu: Failed to load virtio-rng:virtio\n"
-        + LOADING.format("0000:00:01.0/virtio-rng") + "\n" + FAILED,
-        "2026-01-02T03:04:05.678901Z qemu-kvm: get_pci_config_device: Bad config data: i=0x34 read: 84 device: 98 "
-        "cmask: ff\nqemu-kvm: load of migration failed: Invalid argument: error while loading state for instance 0x0 "
-        "of device 'pci@800000020000000:01.0/virtio-rng': Failed to load element of type pci config for config: -22",
-    ),
-    (
-        "both directions of one bug name the block with and without its path",
-        'qemu: Unknown ramblock "ppc_spapr.ram", cannot accept migration\n' + LOADING.format("ram"),
-        'kvm: Unknown ramblock "/objects/ppc_spapr.ram", cannot accept migration\n' + LOADING.format("ram"),
-    ),
-    (
-        "field: 5.2 and 10.2",
-        "qemu: Failed to load virtio-net-device:max_queue_pairs\n" + LOADING.format("0000:00:03.0/virtio-net"),
-        "qemu: 8 != 101\nqemu: Failed to load element of type uint16 equal for max_queue_pairs: -22\n"
-        "qemu: load of migration failed: Invalid argument: error while loading state for instance 0x0 of device "
-        "'0000:00:03.0/virtio-net': Failed to load element of type virtio for virtio: -22",
-    ),
-    (
-        "other folders and line numbers of one assertion",
-        "qemu-system-riscv64: ../migration/vmstate.c:433: vmstate_save_state_v: Assertion `first_elem || !n' failed.",
-        "/b/x/qemu: /b/x/migration/vmstate.c:9: vmstate_save_state_v: Assertion 'first_elem || !n' failed.",
-    ),
-    (
-        "s390x and x86 paths of a device",
-        "qemu: VQ 39 address 0x0 inconsistent with Host index 0x100\n" + LOADING.format("fe.0.0001/virtio-blk"),
-        "qemu: VQ 2 size 0x80 Guest index 0x9 inconsistent with Host index 0x1\n"
-        + LOADING.format("0000:00:02.0:00.0/virtio-blk"),
-    ),
-]  # fmt: skip
+BUGS: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "signatures.yaml").read_text())
+TEXTS = [(bug, name, text) for bug in BUGS for name, text in bug["texts"].items()]
+IDS = [f"{bug['bug']}: {name}" for bug, name, _ in TEXTS]
 
 
-@pytest.mark.parametrize(("what", "one", "other"), SAME_BUG, ids=[row[0] for row in SAME_BUG])
-def test_one_bug_has_one_key(what: str, one: str, other: str) -> None:
-    first, second = signature(one, 1), signature(other, 1)
-    assert first is not None and second is not None, what
-    assert first.key == second.key, f"{first} and {second}"
+def expected(bug: dict[str, Any]) -> Signature:
+    parts = bug["signature"]
+    return Signature(parts["class"], parts.get("device"), parts.get("detail"), parts.get("signal"))
+
+
+@pytest.mark.parametrize(("bug", "name", "text"), TEXTS, ids=IDS)
+def test_all_texts_of_a_bug_have_one_signature(bug: dict[str, Any], name: str, text: str) -> None:
+    assert signature(text, bug.get("returncode", 1)) == expected(bug)
+
+
+def test_every_bug_has_a_key_of_its_own() -> None:
+    named = {bug["bug"]: bug for bug in BUGS}
+    assert len(named) == len(BUGS)
+    keys: dict[str, str] = {}
+    for bug in BUGS:
+        alias = bug.get("same key as")
+        if alias is None:
+            assert keys.setdefault(expected(bug).key, bug["bug"]) == bug["bug"]
+        else:
+            assert expected(bug).key == expected(named[alias]).key
+
+
+PROGRAM = re.compile(r"(?<![\w/.'-])(?:qemu-system-\w+|qemu-kvm|qemu(?:-7\.2)?|kvm)(?=: )", re.MULTILINE)
+ELSEWHERE: dict[str, Callable[[str], str]] = {
+    "-msg timestamp": lambda text: re.sub(r"(?m)^(?=.)", "2026-01-02T03:04:05.678901Z ", text),
+    "a mail's quotes": lambda text: re.sub(r"(?m)^(?=.)", "> ", text),
+    "a terminal": lambda text: text.replace("\n", "\x1b[0m\r\n"),
+    "another program name": lambda text: PROGRAM.sub("/opt/q-11/bin/qemu-system-mips64el", text),
+    "pid": lambda text: PROGRAM.sub("qemu-kvm[4711]", text),
+    "-msg guest-name": lambda text: PROGRAM.sub("guest-7 qemu-system-x86_64", text),
+    "another slot": lambda text: re.sub(r"(?<=['\" ])0000:[0-9a-f:.]+/", "0000:7f:1e.3:1c.0/", text),
+    "another build directory": lambda text: re.sub(
+        r"(?<![\w.])(?:\.\./|/[\w/.+-]*/)(?=[\w/-]+\.[ch]:)", "/x/y-z/", text
+    ),
+    "other lines of the source": lambda text: re.sub(r"(?<=\.c:)\d+(?=:)", "7", text),
+    "another instance": lambda text: re.sub(r"instance 0x\w+", "instance 0x7", text),
+    "an end that follows": lambda text: f"{text}\nqemu-kvm: terminating on signal 15 from pid 1 (/usr/sbin/libvirtd)\n",
+    "the source's side": lambda text: f"{text}\nqemu-system-x86_64: Unable to write to socket: Broken pipe\n",
+}
+
+
+@pytest.mark.parametrize("where", ELSEWHERE)
+def test_a_log_from_elsewhere_has_the_same_signature(where: str) -> None:
+    for bug, name, text in TEXTS:
+        moved = ELSEWHERE[where](text)
+        assert signature(moved, bug.get("returncode", 1)) == expected(bug), f"{bug['bug']}, {name}:\n{moved}"
+
+
+def test_real_texts_have_the_class_and_device_that_a_person_gave_them() -> None:
+    samples = (Path(__file__).parent / "signature-samples.jsonl").read_text().splitlines()
+    assert len(samples) >= 12
+    for sample in map(json.loads, samples):
+        found = signature(sample["stderr"], sample["returncode"])
+        assert found is not None
+        assert (found.klass, found.device) == (sample["class"], sample["device"])
 
 
 def test_different_bugs_have_different_keys() -> None:
@@ -212,6 +241,13 @@ def test_only_a_reason_explains() -> None:
         ("/objects/pc.ram", "pc.ram"),
         ("cpu/slb", "cpu/slb"),
         ("icp/server", "icp/server"),
+        ("e1000/tso_state", "e1000/tso_state"),
+        ("0000:02.0/qxl.vram", "qxl.vram"),
+        ("000.../vhost-user-fs", "vhost-user-fs"),
+        ("v-scsi@71000002/0:2:0/scsi-disk", "scsi-disk"),
+        ("virtio-mmio@00000000feb00e00/virtio-net", "virtio-net"),
+        ("/rom@etc/acpi/tables", "/rom@etc/acpi/tables"),
+        ("dbus-vmstate/dbus-vmstate", "dbus-vmstate/dbus-vmstate"),
         ("ram", "ram"),
     ],
 )
@@ -235,7 +271,70 @@ def test_any_text_is_taken(text: str) -> None:
     assert root_cause(text) == "" or any(root_cause(text) == line.strip() for line in text.splitlines())
 
 
+PIECES = st.sampled_from(
+    [text for _, _, text in TEXTS] + ["a: b\n", "0x12 != 3\n", "warning: no\n", "(qemu) x\n", "\n"]
+)
+LOGS = st.one_of(st.text(max_size=200), st.lists(PIECES, max_size=4).map("".join))
+
+
+@given(LOGS)
+@example("0")
+@example("-device x: y\nz")
+def test_times_before_lines_change_nothing(text: str) -> None:
+    stamped = "\n".join(f"2026-01-02T03:04:05.678901Z {line}" if line.strip() else line for line in text.splitlines())
+    for returncode in (1, -6, None):
+        assert signature(stamped, returncode) == signature(text, returncode)
+
+
+@given(
+    st.lists(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Z"]), min_size=1), min_size=1, max_size=5)
+)
+@example(["words:", "more"])
+def test_names_and_folders_before_words_change_nothing(words: list[str]) -> None:
+    lines = [f"word {word} of no family" for word in words]
+    plain = signature("\n".join(lines), 1)
+    for program in (
+        "qemu-system-x86_64",
+        "/opt/q-11/bin/qemu-system-ppc64",
+        "qemu-kvm",
+        "kvm",
+        "/usr/libexec/qemu-kvm[12]",
+    ):
+        assert signature("\n".join(f"{program}: {line}" for line in lines), 1) == plain
+
+
 @given(st.integers(0, 2**48), st.integers(1, 10**6), st.sampled_from(["qemu-system-x86_64", "/opt/q/qemu-kvm", "kvm"]))
 def test_addresses_numbers_and_names_do_not_matter(address: int, number: int, program: str) -> None:
     text = f"{program}: cannot map {address:#x} of slot {number}"
     assert signature(text, 1) == Signature("text", detail="cannot map # of slot #")
+
+
+def test_a_detail_has_bounds() -> None:
+    one, other = (f"qemu: {'long words ' * 400}{end}" for end in ("", "!"))
+    found = signature(one, 1)
+    assert found is not None and found.detail is not None and len(found.detail) <= 200
+    assert found == signature(one, 1)
+    assert signature(f"qemu: {'long words ' * 40}!", 1) != signature(f"qemu: {'long words ' * 40}?", 1)
+    assert signature(other, 1) is not None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "", "a/", "a-", "x" * 50 + " ", "kvm: ", "> ", "[a] ", "Assertion `", "Failed to load ", "cap-", "migrat", "w.",
+        ".c:1:", "VQ ", "section footer for ......", f"unsupported version 1 for '{':' * 40}x/y' ", "1.", "/+",
+        '"desc": "', "error while loading state for ", "load of migration failed: ", "\\n{",
+    ],
+)  # fmt: skip
+def test_a_flood_is_read_in_no_time(line: str) -> None:
+    """256 KiB of different lines; what they are made of invites patterns to go astray."""
+    chance = random.Random(line)  # noqa: S311 - not for secrets
+    lines, size = [], 0
+    while size < 2**18:
+        tail = "".join(chance.choices(string.ascii_letters + string.digits + " .:-/", k=20))
+        lines.append(line * (4000 // len(line)) + tail if line else tail * chance.randrange(8))
+        size += len(lines[-1]) + 1
+    text = "\n".join(lines)
+    began = time.process_time()
+    assert signature(text, 1) is not None
+    assert time.process_time() - began < 1
