@@ -5,6 +5,7 @@ A text with styles, which are shown where there are colours (`rich.console.Conso
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -21,6 +22,7 @@ from bot.report.words import plural
 _BAD, _ODD, _GOOD, _SOFT = "bold red", "yellow", "green", "dim"
 _MESSAGE = 200  # characters of a failure's message
 _REASONS = 8  # that are told one by one
+_SIDE = re.compile(r"\((?:source|destination): ")
 
 
 def summary(runs: Sequence[Run], background: Background | None = None) -> Text:
@@ -144,7 +146,7 @@ def _expected(out: Text, runs: Sequence[Run], about: Background) -> None:
 
 def _untested(out: Text, runs: Sequence[Run], about: Background) -> None:
     """Devices that were left out, and why cases could not be tested, each with how often."""
-    left_out = Counter(line(text) for run in runs for text in run.observation.left_out)
+    left_out = Counter(_SIDE.sub("(", line(text)) for run in runs for text in run.observation.left_out)
     why = Counter(
         normalise(line(run.observation.message, _MESSAGE)) or str(run.outcome)
         for run in runs
