@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -98,7 +99,7 @@ def bench(
     profiles: Iterable[Profile],
 ) -> Bench:
     """A bench with these baselines and profiles. Raises `UserError` for a baseline that cannot be had."""
-    used = {baseline.name: baseline for baseline in baselines}
+    used = {baseline.name: newest(repository, baseline) for baseline in baselines}
     refs = {b.name: _resolve(repository, b) for b in used.values() if b.ref is not None}
     scratch = work / "scratch"
     scratch.mkdir(exist_ok=True)
@@ -121,6 +122,25 @@ def bench(
 def at_once(config: Config) -> int:
     """Smokes at the same time. One more than there are cores: now and then each waits for a disk or a socket."""
     return config.executor.smokes or (os.cpu_count() or 1) + 1
+
+
+def newest(repository: Repository, baseline: Baseline) -> Baseline:
+    """A baseline `v10.0.x` as the newest point release of stable-10.0 (of master before there is one); others as given.
+
+    Raises `UserError` if there is no such release.
+    """
+    series = _POINT.fullmatch(baseline.ref or "")
+    if series is None:
+        return baseline
+    branches = repository.branches()
+    tip = branches.get(f"stable-{series[1]}", branches.get("master"))
+    found = [name for name in repository.releases(tip) if name.startswith(f"v{series[1]}.")] if tip else []
+    if not found:
+        raise UserError(f"baseline {baseline.name}: no release of {series[1]} on stable-{series[1]} or master")
+    return replace(baseline, ref=max(found, key=lambda name: int(name.rpartition(".")[2])))
+
+
+_POINT = re.compile(r"v?(\d+\.\d+)\.x")
 
 
 def _resolve(repository: Repository, baseline: Baseline) -> str:

@@ -92,7 +92,7 @@ def _baselines(desk: Bench, targets: Iterable[str]) -> tuple[dict[str, dict[str,
     """
     found: dict[str, dict[str, Inventory]] = {}
     trouble = False
-    for baseline in desk.config.baselines:
+    for baseline in desk.rig.baselines.values():
         for target in targets:
             if baseline.path is not None and "{arch}" in baseline.path:
                 path = Path(baseline.path.replace("{arch}", target.removesuffix("-softmmu")))

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from rich.text import Text
 
 from bot.core.signature import normalise
-from bot.model import Outcome, Run
+from bot.model import PRECOPY, TCG, Case, Outcome, Run
 from bot.report import table
 from bot.report.background import Background
 from bot.report.safe import line
@@ -109,22 +109,42 @@ def _failures(out: Text, failing: Sequence[Run], runs: Sequence[Run], about: Bac
 
 
 def _folded(rows: Iterable[table.Row]) -> list[str]:
-    """`v7.2.0 -> new, v8.2.0 -> new, bare and virtio: pc-q35-4.0 ... 4.2 (3 types)`: what does alike shares a line."""
+    """`v7.2.0 -> new, v8.2.0 -> new with bare, virtio: pc-q35-4.0 ... 4.2 (3 types)`: what does alike shares a line."""
     rows = list(rows)
     many = len({row.target for row in rows}) > 1
-    ways: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
+    ways: dict[tuple[str, str, tuple[str, ...]], list[Case]] = {}
     for row in rows:
-        ways.setdefault((row.target, row.pair, row.ranges), []).append(row.profile)
-    pairs: dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[str]] = {}
-    for (target, pair, ranges), profiles in ways.items():
-        pairs.setdefault((target, tuple(profiles), ranges), []).append(pair)
+        ways.setdefault((row.target, row.pair, row.ranges), []).append(row.runs[0].case)
+    pairs: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
+    for (target, pair, ranges), cases in ways.items():
+        pairs.setdefault((target, _ways(cases), ranges), []).append(pair)
     return [
         line(
             (f"{target.removesuffix('-softmmu')}: " if many else "")
-            + f"{', '.join(sides)}, {' and '.join(profiles)}: {', '.join(ranges)}"
+            + f"{', '.join(sides)} with {way}: {', '.join(ranges)}"
         )
-        for (target, profiles, ranges), sides in pairs.items()
+        for (target, way, ranges), sides in pairs.items()
     ]
+
+
+def _ways(cases: Iterable[Case]) -> str:
+    """`bare, default by precopy, exec; mem-path; bare on kvm`: profiles by the methods that each was run with."""
+    methods: dict[tuple[str, str], list[str]] = {}
+    for case in cases:
+        methods.setdefault((case.profile, case.accel), []).append(case.method)
+    profiles: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (profile, accel), used in methods.items():
+        profiles.setdefault((accel, tuple(sorted(used, key=_usual))), []).append(profile)
+    return "; ".join(
+        ", ".join(names)
+        + (f" by {', '.join(used)}" if used != (PRECOPY,) else "")
+        + (f" on {accel}" if accel != TCG else "")
+        for (accel, used), names in profiles.items()
+    )
+
+
+def _usual(method: str) -> tuple[bool, str]:
+    return method != PRECOPY, method
 
 
 # -- what is no news -----------------------------------------------------------------------------------------------

@@ -119,7 +119,7 @@ def test_without_a_past_and_without_entries_what_fails_comes_first() -> None:
     runs += [run("isapc", Outcome.UNTESTABLE, message="no such machine type")]
     assert summary(runs, Background(names={"v7.2.0": "qemu-7.2 (/opt/qemu)"})).plain.splitlines() == [
         "FAIL_DST ramblock pc.ram",
-        "  qemu-7.2 -> new, bare: pc-q35-2.9 ... 2.11 (3 types)",
+        "  qemu-7.2 -> new with bare: pc-q35-2.9 ... 2.11 (3 types)",
         "    Unknown ramblock",
         "cannot be tested: 1 case: no such machine type",
         "6 cases: 2 PASS, 3 FAIL_DST, 1 UNTESTABLE (1.5 s of smokes)",
@@ -223,3 +223,22 @@ def test_nothing_hostile_becomes_markup(machine: str, message: str, name: str) -
     assert not found.handlers
     assert found.links == ["data:,"]
     assert "\x1b" not in page
+
+
+def test_ways_that_fail_alike_share_a_line() -> None:
+    ways = [
+        (profile, method, accel)
+        for accel in ("tcg", "kvm")
+        for profile in ("bare", "default", "usb")
+        for method in ("ping-pong", "precopy", "exec")
+        if (profile != "usb" or method == "precopy") and (accel == "tcg" or method == "precopy")
+    ]
+    runs = [
+        run(machine, Outcome.FAIL_DST, RAM, profile=profile, method=method, accel=accel, direction=Direction.SAME)
+        for machine in Q35[:3]
+        for profile, method, accel in ways
+    ]
+    assert summary(runs).plain.splitlines()[1:-1] == [
+        "  new -> new with bare, default by precopy, exec, ping-pong; bare, default, usb on kvm; usb:"
+        " pc-q35-2.9 ... 2.11 (3 types)"
+    ]

@@ -1,0 +1,43 @@
+"""Which release a baseline is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bot.errors import UserError
+from bot.model import Baseline
+from bot.pipeline.bench import newest
+from tests.testing.history import draw, git
+
+DRAWING = """
+a b c d
+b s9 s10 s50
+"""
+VERSIONS = {
+    "a": "9.2.0",
+    "b": "10.0.0",
+    "c": "10.0.50",
+    "d": "10.1.0",
+    "s9": "10.0.9",
+    "s10": "10.0.10",
+    "s50": "10.0.50",
+}
+
+
+def test_the_newest_point_release_of_a_stable_branch(tmp_path: Path) -> None:
+    files = {name: {"VERSION": f"{version}\n"} for name, version in VERSIONS.items()}
+    history = draw(tmp_path / "r", DRAWING, branch="d", files=files)
+    git(tmp_path / "r", "branch", "stable-10.0", history["s50"])
+    for ref, expected in (
+        ("v10.0.x", "v10.0.10"), ("10.0.x", "v10.0.10"), ("v10.1.x", "v10.1.0"), ("v9.2.x", "v9.2.0"),
+        ("v10.0.0", "v10.0.0"), ("master", "master"),
+    ):  # fmt: skip
+        found = newest(history.repository, Baseline("old", ref=ref))
+        assert found == Baseline("old", ref=expected)
+        assert history.repository.resolve(expected)
+    installed = Baseline("debian", path="/usr/bin/qemu-system-{arch}")
+    assert newest(history.repository, installed) is installed
+    with pytest.raises(UserError, match=r"baseline old: no release of 8\.2 on stable-8\.2 or master"):
+        newest(history.repository, Baseline("old", ref="v8.2.x"))
