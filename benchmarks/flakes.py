@@ -17,9 +17,12 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 
 from bot.model import Signature
+
+_INSTALLED = "/usr/bin/qemu-system-{arch}"
 
 
 @contextmanager
@@ -52,7 +55,7 @@ def sweep(binary: str, profile: str, methods: Sequence[str], out: Path) -> dict[
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.flakes", description=__doc__)
-    parser.add_argument("--binary", default="/usr/bin/qemu-system-{arch}")
+    parser.add_argument("--binary", action="append", dest="binaries", help="may hold {arch}; repeatable")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--load", type=int, default=2)
     parser.add_argument("--profile", action="append", dest="profiles")
@@ -62,8 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with load(options.load), tempfile.TemporaryDirectory() as directory:
         for number in range(1, options.rounds + 1):
             began = time.monotonic()
-            for profile in options.profiles or ["bare"]:
-                found = sweep(options.binary, profile, options.methods or ["precopy"], Path(directory) / "runs.json")
+            for binary, profile in product(options.binaries or [_INSTALLED], options.profiles or ["bare"]):
+                found = sweep(binary, profile, options.methods or ["precopy"], Path(directory) / "runs.json")
                 for name, result in found.items():
                     seen[name][result] += 1
             differ = sum(len(results) > 1 for results in seen.values())
