@@ -26,6 +26,7 @@ from bot.smoke.memory import Memory, Range
 from bot.smoke.saved import save
 from bot.smoke.scene import Method, Plan, Scene, on_stage
 
+_SIZE = 2 * 2**30  # bytes; a stream of a guest that did not run takes half a megabyte, one that ran up to some tens
 _FORMAT = 2  # of the entries; another one is made anew
 
 
@@ -72,12 +73,13 @@ class Golden:
 class Goldens:
     """The recorded streams of one directory, which may be shared. Safe for threads and processes.
 
+    They may take `size` bytes; those that were not used for longest go first, and are made again when asked for.
     A stream that its own baseline does not load is not used; so is one that could not be made. Both are tried again by
     the next program that is started.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self, directory: Path, size: int = _SIZE) -> None:
+        self._directory, self._size = directory, size
         self._lock = threading.Lock()
         self._busy: dict[str, threading.Lock] = {}
         self._known: dict[str, Golden | None] = {}
@@ -150,7 +152,19 @@ class Goldens:
             for path, data in ((blob, golden.path.read_bytes()), (self._entry(key), json.dumps(entry).encode())):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 disk.replace(path, data)
+            self._evict(blob)
         return replace(golden, path=blob)
+
+    def _evict(self, newest: Path) -> None:
+        """Least recently used streams go until the rest fits; the one just made stays."""
+        streams = [(path.stat().st_mtime, path.stat().st_size, path) for path in newest.parent.iterdir()]
+        total = sum(size for _, size, _ in streams)
+        for _, size, path in sorted(streams):
+            if total <= self._size:
+                return
+            if path != newest:
+                path.unlink()
+                total -= size
 
     @staticmethod
     def _key(plan: Plan) -> str:

@@ -138,3 +138,13 @@ def test_many_threads_make_one_stream(forward: Smoke, tmp_path: Path) -> None:
         seen = list(pool.map(lambda _: forward(source=counted, goldens=goldens), range(6)))
     assert {observation.outcome for observation in seen} == {Outcome.PASS}
     assert starts.read_text().count("\n") == 2
+
+
+def test_those_not_used_for_longest_go_first(forward: Smoke, tmp_path: Path) -> None:
+    goldens = Goldens(tmp_path / "goldens", size=1)
+    machines = ("pc-i440fx-7.2", "pc-q35-7.2", "pc-i440fx-5.2")
+    seen = [forward(machine=machine, goldens=goldens) for machine in machines]
+    assert [path.name for path in (tmp_path / "goldens/streams").iterdir()] == [seen[-1].stream]
+    again = forward(machine=machines[0], goldens=Goldens(tmp_path / "goldens"))
+    assert again.outcome is Outcome.PASS and again.stream is not None
+    assert len(list((tmp_path / "goldens/streams").iterdir())) == 2
