@@ -175,7 +175,8 @@ def test_command_that_cannot_judge_ends_the_search(simple: Place) -> None:
 def test_own_command_line_and_pinned_destination(simple: Place) -> None:
     """--destination pins the other side, so each commit is the source; --args replaces the profile."""
     own = ("--machine", "pc-i440fx-7.2", "--args", "-nodefaults -m 96M", "--destination", str(QEMU), "--run", "0.2")
-    done = simple.bisect(f"{simple.shas[4]}..master", *own, code=0)
+    done = simple.bisect(f"{simple.shas[4]}..master", *own, "--method", "exec", code=0)
+    assert "by exec" in done.stdout.replace("\n  ", " ")
     assert f"first bad commit: {simple.shas[5][:12]}" in done.stdout
     assert "can no longer be migrated to" in done.stdout
 
