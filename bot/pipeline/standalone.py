@@ -15,6 +15,7 @@ from bot.errors import UserError
 from bot.host import kvm
 from bot.model import PRECOPY, Case, Direction, Profile, Run, Sweep
 from bot.pipeline.asking import cases_of, known_machines
+from bot.pipeline.behind import behind
 from bot.pipeline.bench import at_once
 from bot.pipeline.known import known, unknown
 from bot.pipeline.pairs import Pair, pairs
@@ -62,10 +63,21 @@ def smoke(config: Config, request: Request, progress: Progress, stop: threading.
         work += [(case, pair) for case in _cases(pair, request, part, profiles, about.exclude, one=len(found) == 1)]
     runs = _run(work, profiles, config, progress, stop)
     whole = request.sweep is not None and not (request.machines or request.directions or request.methods)
+    explained = {} if request.strict else about.explained(runs)
+    place = dict(work)
     background = Background(
         new=f"qemu-{found[0].theirs.version.split()[0]}",
         names={OTHER: f"qemu-{found[0].ours.version.split()[0]}"},
-        expected={} if request.strict else about.explained(runs),
+        expected=explained,
+        behind=behind(
+            runs,
+            explained,
+            profiles,
+            config.smoke_settings,
+            lambda case: place[case].sides(case.direction),
+            progress,
+            stop,
+        ),
         passed=about.passed(runs) if whole else (),
         expired=about.expired() if whole else (),
         deprecated=matrix.deprecated({pair.target: pair.theirs for pair in found}),

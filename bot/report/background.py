@@ -12,9 +12,10 @@ from bot.model import Case, Expected, Run
 class Background:
     """`new` is the commit or binary under test, `names` what to call each baseline.
 
-    `expected` are failing cases that are known, with the entry that knows each. `passed` and `expired` are entries that
-    somebody has to look at. `before` are the last answers of an earlier commit, named `old`; `deprecated` are machine
-    types (with their target) that the binaries under test call so.
+    `expected` are failing cases that are known, with the entry that knows each; `behind` says by the entry's id what
+    may break there besides. `passed` and `expired` are entries that somebody has to look at. `before` are the last
+    answers of an earlier commit, named `old`; `deprecated` are machine types (with their target) that the binaries
+    under test call so.
     """
 
     new: str = "new"
@@ -24,4 +25,5 @@ class Background:
     expired: tuple[Expected, ...] = ()
     before: Mapping[Case, Run] = field(default_factory=dict)
     old: str = "before"
+    behind: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     deprecated: frozenset[tuple[str, str]] = frozenset()

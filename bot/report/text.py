@@ -19,6 +19,7 @@ from bot.report.safe import line
 from bot.report.table import Word
 from bot.report.words import plural
 
+_HIDDEN = 3  # hints that are shown of each expected failure
 _BAD, _ODD, _GOOD, _SOFT = "bold red", "yellow", "green", "dim"
 _MESSAGE = 200  # characters of a failure's message
 _REASONS = 8  # that are told one by one
@@ -157,6 +158,11 @@ def _expected(out: Text, runs: Sequence[Run], about: Background) -> None:
     for name, entry in entries.items():
         if count[name]:
             out.append(f"expected, {line(name)}: {plural(count[name], 'case')}: {line(entry.why)}\n", _ODD)
+            hidden = about.behind.get(name, ())
+            for hint in hidden[:_HIDDEN]:
+                out.append(f"    behind it: {line(hint)}\n", _ODD)
+            if len(hidden) > _HIDDEN:
+                out.append(f"    behind it: {len(hidden) - _HIDDEN} more, see `bot hints`\n", _ODD)
     for entry in about.passed:
         out.append(f"expected failure {line(entry.id)} passes now: remove it ({line(entry.owner)})\n", _BAD)
     for entry in about.expired:
