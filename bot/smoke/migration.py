@@ -179,6 +179,7 @@ class _Smoke:
             source_says=pair.source_says,
             destination_says=pair.destination_says,
             guest=guest_for(pair.case.arch, pair.case.machine) if pair.profile.guest else None,
+            kvm=pair.case.accel.partition(",")[0] == "kvm",
         )
 
     async def _judge(self, plan: Plan, facts: Facts) -> tuple[Facts, Judgement]:

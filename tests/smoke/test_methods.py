@@ -140,6 +140,13 @@ def test_kvm_is_never_silently_changed(run: Smoke) -> None:
     assert seen.outcome in (Outcome.PASS, Outcome.INFRA), seen.message  # as this machine has it or not
 
 
+def test_kvm_writes_into_the_memory_of_a_guest_that_ran(run: Smoke) -> None:
+    """SeaBIOS has a kvmclock; the destination's kernel raises its version before the guest goes on."""
+    for method in ("precopy", "ping-pong", "exec", "savevm"):
+        seen = run(Profile("ran", ("-nodefaults",), run=1.0), accel="kvm", method=method)
+        assert seen.outcome in (Outcome.PASS, Outcome.INFRA), seen.message  # as this machine has it or not
+
+
 def test_machine_options_go_to_both_sides(run: Smoke) -> None:
     options = (
         MachineOptions("no TM under TCG", ("pseries-2.8",), accel="tcg", options="cap-htm=off"),
