@@ -29,6 +29,7 @@ class Child:
     def __init__(self, argv: Sequence[str], process: subprocess.Popen[bytes], outputs: Mapping[str, int]) -> None:
         self.argv = tuple(argv)
         self.exited = asyncio.Event()
+        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # the same, to be waited for
         self.returncode: int | None = None  # negative for a signal; None while it runs, and for ever if we ended it
         self.on_exit: Callable[[], None] | None = None
         self._process = process
@@ -62,6 +63,8 @@ class Child:
         if result is not None:
             self.returncode = result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
         self.exited.set()
+        if not self.gone.done():
+            self.gone.set_result(None)
         if self.on_exit is not None:
             self.on_exit()
 

@@ -27,7 +27,7 @@ from bot.smoke.saved import save
 from bot.smoke.scene import Method, Plan, Scene, on_stage
 
 _SIZE = 2 * 2**30  # bytes; a stream of a guest that did not run takes half a megabyte, one that ran up to some tens
-_FORMAT = 2  # of the entries; another one is made anew
+_FORMAT = 3  # of the entries; another one is made anew
 
 
 class _Load(Method):

@@ -79,16 +79,16 @@ def _merged() -> bool:
 
 async def _by_pmemsave(machine: Qemu, ranges: tuple[Range, ...], directory: Path) -> Memory:
     """The same by QMP `pmemsave`, for machines on which we may not look into other processes."""
-    pages: dict[Range, list[tuple[int, bytes]]] = {}
+    chunks: dict[Range, list[tuple[bytes, bytes]]] = {}
     file = directory / f"{machine.name}.memory"
     try:
         for entry in ranges:
             await machine.ask("pmemsave", val=entry.start, size=entry.size, filename=str(file))
             with file.open("rb") as saved:
-                pages[entry] = list(_nonzero(0, iter(lambda: saved.read(_CHUNK), b"")))
+                chunks[entry] = list(_nonzero(0, iter(lambda: saved.read(_CHUNK), b"")))
     finally:
         file.unlink(missing_ok=True)
-    return _digest(ranges, pages.__getitem__)
+    return _digest(ranges, chunks.__getitem__)
 
 
 def difference(source: Memory, destination: Memory) -> str | None:
@@ -139,7 +139,7 @@ class _Mapped:
         self._addresses = addresses
         self._files = [(int(m[1], 16), int(m[2], 16)) for m in _FILE.finditer(Path(f"/proc/{pid}/maps").read_bytes())]
 
-    def __call__(self, entry: Range) -> Iterator[tuple[int, bytes]]:
+    def __call__(self, entry: Range) -> Iterator[tuple[bytes, bytes]]:
         begin = self._addresses[entry]
         anonymous = not any(low < begin + entry.size and begin < high for low, high in self._files)
         memory = os.open(self._memory, os.O_RDONLY | os.O_CLOEXEC)
@@ -173,23 +173,27 @@ class _Mapped:
             yield aligned, end - aligned
 
 
-def _nonzero(first: int, chunks: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
-    """(page, content) of the pages of consecutive chunks that are not all zero; a last short page is padded."""
+def _nonzero(first: int, chunks: Iterator[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Of each of some consecutive chunks the pages that are not all zero: their numbers (8 bytes each) and contents.
+
+    `first` is the number of the first page; a last short page is padded.
+    """
     for chunk in chunks:
         whole = chunk + bytes(-len(chunk) % PAGE)
-        used = np.flatnonzero(np.frombuffer(whole, dtype=np.uint64).reshape(-1, PAGE // 8).any(axis=1))
-        for page in used.tolist():
-            yield first + page, whole[page * PAGE : (page + 1) * PAGE]
-        first += len(whole) // PAGE
+        pages = np.frombuffer(whole, dtype=np.uint64).reshape(-1, PAGE // 8)
+        used = np.flatnonzero(pages.any(axis=1))
+        if used.size:
+            yield (used + first).astype(">u8").tobytes(), pages[used].tobytes()
+        first += len(pages)
 
 
-def _digest(ranges: tuple[Range, ...], pages: Callable[[Range], Iterable[tuple[int, bytes]]]) -> Memory:
-    """Hash number and content of each page that is not zero."""
+def _digest(ranges: tuple[Range, ...], chunks: Callable[[Range], Iterable[tuple[bytes, bytes]]]) -> Memory:
+    """Hash numbers and contents of the pages that are not zero, each on its own: chunks may be cut anywhere."""
     digests = []
     for entry in ranges:
-        hashed = hashlib.sha256()
-        for page, content in pages(entry):
-            hashed.update(page.to_bytes(8))
-            hashed.update(content)
-        digests.append(hashed.hexdigest())
+        numbers, contents = hashlib.sha256(), hashlib.sha256()
+        for which, what in chunks(entry):
+            numbers.update(which)
+            contents.update(what)
+        digests.append(numbers.hexdigest()[:32] + contents.hexdigest()[:32])
     return Memory(ranges, tuple(digests))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
@@ -84,7 +83,7 @@ class Qemu:
         return self._trace.text()
 
     def _hear(self, arrow: str, message: Message) -> None:
-        text = json.dumps(dict(message))
+        text = bytes(message).decode("utf-8", "replace").strip()  # as it is sent or was received
         if len(text) > _LINE_LIMIT:
             text = f"{text[:_LINE_LIMIT]}... ({len(text)} characters)"
         seconds = asyncio.get_running_loop().time() - self._began
@@ -133,16 +132,16 @@ class Qemu:
     async def _race(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
         """The coroutine's result, or `Gone` if the process ends first."""
         asked = asyncio.ensure_future(coroutine)
-        gone = asyncio.ensure_future(self.process.exited.wait())
         try:
-            await asyncio.wait({asked, gone}, return_when=asyncio.FIRST_COMPLETED)
+            either: set[asyncio.Future[Any]] = {asked, self.process.gone}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not asked.done():
                 raise Gone(self.name)
             return asked.result()
         finally:
-            for task in (asked, gone):
-                task.cancel()
-            await asyncio.gather(asked, gone, return_exceptions=True)
+            if not asked.done():
+                asked.cancel()
+                await asyncio.gather(asked, return_exceptions=True)
 
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator[None]:

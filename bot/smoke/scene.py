@@ -270,8 +270,6 @@ class Scene:
         if not all((machine.alive or machine.dismissed) and machine.migration == "completed" for machine in there):
             return
         self.stage = Stage.CHECK
-        if self._source is not None and not self._source.dismissed:
-            await self._source.query_status()
         destination = self.destination
         state = await destination.query_status()
         # The kernel writes into the memory of a guest that knows it (kvmclock's version and flags, when it is loaded).

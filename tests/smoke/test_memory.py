@@ -139,9 +139,16 @@ def test_flat_views_as_releases_print_them() -> None:
 
 def test_pages_that_hold_nothing_do_not_count() -> None:
     entry = Range(0, 4 * PAGE, "r", 0)
-    chunks = [bytes(PAGE) + b"\x01" * PAGE, bytes(PAGE), b"\x02"]
-    found = list(memory._nonzero(0, iter(chunks)))
-    assert [(page, content[:1]) for page, content in found] == [(1, b"\x01"), (3, b"\x02")]
-    assert all(len(content) == PAGE for _, content in found)
-    same = memory._digest((entry,), lambda _: iter(found))
-    assert memory.difference(same, Memory(same.ranges, ("other",))) == "r at 0x0"
+    text = bytes(PAGE) + b"\x01" * PAGE + bytes(PAGE) + b"\x02"
+    ((numbers, contents),) = memory._nonzero(0, iter((text,)))
+    assert numbers == (1).to_bytes(8) + (3).to_bytes(8)
+    assert contents == b"\x01" * PAGE + b"\x02".ljust(PAGE, b"\0")
+    assert list(memory._nonzero(7, iter((bytes(3 * PAGE),)))) == []
+
+    def digest(*chunks: bytes) -> Memory:
+        return memory._digest((entry,), lambda _: memory._nonzero(0, iter(chunks)))
+
+    whole = digest(text)
+    assert digest(text[:PAGE], text[PAGE : 3 * PAGE], text[3 * PAGE :]) == whole  # cut anywhere
+    for other in (text[PAGE:], bytes(PAGE) + text, text[:-1] + b"\x03"):
+        assert memory.difference(whole, digest(other)) == "r at 0x0"
