@@ -142,13 +142,18 @@ def judge_start(facts: Facts, culprits: frozenset[str], starts_elsewhere: bool) 
     strangers = tuple(side for side in failed if side.name not in culprits)
     side = (strangers or failed)[0]
     mark = start_signature(side)
-    message = root_cause(side.stderr) or _how(side)
+    message = last_words(side)
     absent = any(ABSENT.search(_without_program(line)) for line in side.stderr.splitlines())
     if strangers or absent or not starts_elsewhere:
         return Judgement(Outcome.UNTESTABLE, mark, f"{side.name} does not start: {message}")
     if side.returncode is None:
         return Judgement(Outcome.HANG, mark, f"{side.name} did not answer in time after its start")
     return Judgement(Outcome.FAIL_START, mark, message)
+
+
+def last_words(side: Side) -> str:
+    """What a side says of its end, else how it ended."""
+    return root_cause(side.stderr) or _how(side)
 
 
 def start_signature(side: Side) -> Signature:

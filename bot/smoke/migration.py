@@ -30,6 +30,7 @@ from bot.smoke.scene import Plan, on_stage
 from bot.smoke.settle import Pair, Settled, settle
 from bot.smoke.until import until_stopped
 
+_LONGER = 1.0  # seconds
 _ARM = ("arm", "aarch64")
 
 
@@ -201,7 +202,10 @@ class _Smoke:
         sides = []
         for side in facts.sides:
             if alarming(side.said):
-                control = await self._control(plan, side.name, plan.run, again=again)
+                control = await self._control(plan, side.name, _longer(plan.run) if again else plan.run, again=again)
+                if again and not control.started and plan.run:
+                    why = f"{side.name} does not run without a migration either: {rules.last_words(side)}"
+                    return facts, Judgement(Outcome.UNTESTABLE, rules.start_signature(side), why)
                 if again and not control.started:
                     said = control.stderr.strip()[-200:]
                     why = f"{side.name} did start, but its control run does not any more: {said}"
@@ -217,13 +221,18 @@ class _Smoke:
             return False
         # The other side's binary. For `same` that is this binary: a start that works now worked not a moment ago.
         elsewhere = replace(plan, source=plan.destination, destination=plan.source)
-        return (await self._control(elsewhere, failed.name, 0.0)).started
+        return (await self._control(elsewhere, failed.name, _longer(plan.run))).started
 
     async def _control(self, plan: Plan, name: str, run: float, *, again: bool = False) -> Control:
         binary, extra = (
             (plan.destination, plan.destination_args) if name == "destination" else (plan.source, plan.source_args)
         )
         return await self._controls.control(binary, plan.common, extra, run, self._sockets, plan.deadline, again=again)
+
+
+def _longer(run: float) -> float:
+    """How long a guest runs that is held against one that ended: boards without any code last a moment, or two."""
+    return run + _LONGER if run else 0.0
 
 
 def observation(facts: Facts, judgement: Judgement) -> Observation:
