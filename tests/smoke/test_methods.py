@@ -58,7 +58,8 @@ def test_every_method_between_two_releases(run: Smoke, method: str) -> None:
     ],
 )
 def test_a_method_does_what_its_name_says(run: Smoke, method: str, side: str, words: str) -> None:
-    assert words in log(run(RUNNING, method=method), f"{side}.qmp")
+    trace = log(run(RUNNING, method=method), f"{side}.qmp")
+    assert words.replace(" ", "") in trace.replace(" ", "")  # QEMU writes blanks after colons, we do not
 
 
 def test_the_way_back_is_told_apart(run: Smoke) -> None:
