@@ -11,8 +11,6 @@ import json
 import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -43,7 +41,7 @@ from bot.smoke.argv import machine_options
 from bot.smoke.control import Controls
 from bot.smoke.golden import Goldens
 from bot.smoke.inspect import identify, inspect
-from bot.smoke.smoke import smoke
+from bot.smoke.pool import Piece, smokes
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,40 +175,30 @@ def perform(job: Test, rig: Rig) -> Iterator[Build | Run]:
 
 def _smokes(commit: Sha, binary: Binary, work: Sequence[tuple[Case, Binary | None]], rig: Rig) -> Iterator[Run]:
     """Runs of all of `work`, some at once, in the order they end."""
-    if len(work) == 1:
-        yield _one(commit, binary, *work[0], rig)
-        return
-    with _pool(rig) as pool:
-        futures = [pool.submit(_one, commit, binary, case, other, rig) for case, other in work]
-        for done, future in enumerate(as_completed(futures), 1):
-            yield future.result()
+    others = dict(work)
+    pieces = [_piece(binary, case, other, rig) for case, other in work]
+    seen = smokes(
+        pieces, rig.smoke, at_once=rig.smokes,
+        controls=rig.controls, goldens=rig.goldens, scratch=rig.scratch, stop=rig.stop,
+    )  # fmt: skip
+    for done, (piece, observation) in enumerate(seen, 1):
+        other = others[piece.case]
+        yield Run(
+            commit=commit,
+            case=piece.case,
+            observation=observation,
+            binary=binary.sha256,
+            other=None if other is None else other.sha256,
+            setup=rig.setup(piece.case),
+        )
+        if len(work) > 1:
             rig.progress.work(f"smoking {commit[:12]}", done, len(work))
 
 
-@contextmanager
-def _pool(rig: Rig) -> Iterator[ThreadPoolExecutor]:
-    pool = ThreadPoolExecutor(max_workers=rig.smokes)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _one(commit: Sha, binary: Binary, case: Case, other: Binary | None, rig: Rig) -> Run:
+def _piece(binary: Binary, case: Case, other: Binary | None, rig: Rig) -> Piece:
     far = binary if other is None else other
     source, destination = (far, binary) if case.direction is Direction.FORWARD else (binary, far)
-    observation = smoke(
-        case, rig.profile(case), source, destination, rig.smoke,
-        controls=rig.controls, goldens=rig.goldens, scratch=rig.scratch, stop=rig.stop,
-    )  # fmt: skip
-    return Run(
-        commit=commit,
-        case=case,
-        observation=observation,
-        binary=binary.sha256,
-        other=None if other is None else other.sha256,
-        setup=rig.setup(case),
-    )
+    return Piece(case, rig.profile(case), source, destination)
 
 
 def _list(names: Mapping[str, object]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from bot.pipeline.telling import BAD, INFRASTRUCTURE, Files, tell
 from bot.progress import Progress
 from bot.report.background import Background
 from bot.smoke.control import Controls
-from bot.smoke.smoke import smoke as smoke_case
+from bot.smoke.pool import Piece, smokes
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,23 +134,17 @@ def _run(
     work: Sequence[tuple[Case, Pair]], profiles: Mapping[str, Profile], config: Config, progress: Progress,
     stop: threading.Event,
 ) -> list[Run]:  # fmt: skip
-    settings, controls = config.smoke_settings, Controls()
+    places = dict(work)
+    pieces = [Piece(case, profiles[case.profile], *pair.sides(case.direction)) for case, pair in work]
     runs: dict[Case, Run] = {}
     with tempfile.TemporaryDirectory(prefix="bot-smoke-") as scratch:
-        pool = ThreadPoolExecutor(at_once(config))
-        try:
-            futures = {
-                pool.submit(
-                    smoke_case, case, profiles[case.profile], *pair.sides(case.direction), settings,
-                    controls=controls, scratch=Path(scratch), stop=stop,
-                ): (case, pair)
-                for case, pair in work
-            }  # fmt: skip
-            for done, future in enumerate(as_completed(futures), 1):
-                case, pair = futures[future]
-                other = None if case.direction is Direction.SAME else pair.source.sha256
-                runs[case] = Run("", case, future.result(), pair.destination.sha256, other)
-                progress.work("smoking", done, len(work))
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        seen = smokes(
+            pieces, config.smoke_settings,
+            at_once=at_once(config), controls=Controls(), scratch=Path(scratch), stop=stop,
+        )  # fmt: skip
+        for done, (piece, observation) in enumerate(seen, 1):
+            case, pair = piece.case, places[piece.case]
+            other = None if case.direction is Direction.SAME else pair.source.sha256
+            runs[case] = Run("", case, observation, pair.destination.sha256, other)
+            progress.work("smoking", done, len(work))
     return [runs[case] for case, _ in work]

@@ -23,8 +23,9 @@ from bot.model import PRECOPY, Case, Outcome, Profile
 from bot.smoke import judge as rules
 from bot.smoke.judge import Facts, Side
 from bot.smoke.memory import Memory, Range
+from bot.smoke.plan import Method, Plan
 from bot.smoke.saved import save
-from bot.smoke.scene import Method, Plan, Scene, on_stage
+from bot.smoke.scene import Scene, on_stage
 
 _SIZE = 2 * 2**30  # bytes; a stream of a guest that did not run takes half a megabyte, one that ran up to some tens
 _FORMAT = 3  # of the entries; another one is made anew

@@ -24,9 +24,10 @@ from bot.smoke.golden import Golden, Goldens
 from bot.smoke.guest import guest_for
 from bot.smoke.judge import Facts, Judgement, Side, Stage
 from bot.smoke.methods import method_of
+from bot.smoke.plan import Plan
 from bot.smoke.qemu import SOCKET_PATH_LIMIT
 from bot.smoke.saved import save
-from bot.smoke.scene import Plan, on_stage
+from bot.smoke.scene import on_stage
 from bot.smoke.settle import Pair, Settled, settle
 from bot.smoke.until import until_stopped
 

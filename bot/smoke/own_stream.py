@@ -13,8 +13,8 @@ from bot.smoke import judge as rules
 from bot.smoke.argv import Common
 from bot.smoke.judge import Facts
 from bot.smoke.migration import directories
+from bot.smoke.plan import Plan
 from bot.smoke.saved import save as save_stream
-from bot.smoke.scene import Plan
 from bot.smoke.until import until_stopped
 
 _MUTE = Inventory("", "", ())  # nothing to ask: no limit stands in the way of a stream this small

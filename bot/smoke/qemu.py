@@ -78,6 +78,11 @@ class Qemu:
         return not self.process.exited.is_set()
 
     @property
+    def failed(self) -> bool:
+        """Whether it ended, or its migration did without being completed."""
+        return not self.alive or self.migration in ("failed", "cancelled")
+
+    @property
     def trace(self) -> str:
         """What was sent (->) and received (<-), each line with seconds since the smoke began."""
         return self._trace.text()
@@ -125,6 +130,19 @@ class Qemu:
         self.runstate = str((await self.ask("query-status"))["status"])
         return self.runstate
 
+    async def refresh(self, *, incoming: bool) -> None:
+        """Ask for the migration's status when no event told it.
+
+        Destinations before 3.0 have none: there, to leave inmigrate is it.
+        """
+        answer = await self.ask("query-migrate")
+        status = answer.get("status")
+        self.error = str(answer.get("error-desc", ""))
+        if status is not None and status != "none":
+            self.migration = str(status)
+        elif incoming and (self.resumed or await self.query_status() != "inmigrate"):
+            self.migration = "completed"
+
     async def monitor(self, command: str) -> str:
         """The answer of a command of the human monitor, for what QMP does not know. Raises as `ask` does."""
         return str(await self.ask("human-monitor-command", command_line=command))
@@ -155,6 +173,13 @@ class Qemu:
                 async with asyncio.timeout(_LAST_BREATH):
                     await self.process.exited.wait()
             raise Gone(self.name) from error
+
+
+async def last_words(machines: Sequence[Qemu]) -> None:
+    """Wait for what those that ended have still to say on stderr."""
+    for machine in machines:
+        if not machine.alive:
+            await machine.process.drained()
 
 
 @contextlib.asynccontextmanager

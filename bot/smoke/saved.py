@@ -8,7 +8,8 @@ from pathlib import Path
 from bot.smoke import memory
 from bot.smoke.judge import Facts
 from bot.smoke.memory import Memory
-from bot.smoke.scene import Method, Plan, Scene, on_stage
+from bot.smoke.plan import Method, Plan
+from bot.smoke.scene import Scene, on_stage
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,24 +5,22 @@ Each binary is asked what it can (query-commands, not the version), so this spea
 
 from __future__ import annotations
 
-import abc
 import asyncio
 import contextlib
 import shlex
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from bot.errors import InfraError
-from bot.model import Binary, Inventory
+from bot.model import Inventory
 from bot.smoke import guest as guests
 from bot.smoke import memory
 from bot.smoke.argv import side as command_line
 from bot.smoke.judge import Facts, Side, Stage, judged_lines
 from bot.smoke.memory import Memory
-from bot.smoke.qemu import Gone, Qemu, Refused, qemu
+from bot.smoke.plan import Method, Plan, Untestable, known
+from bot.smoke.qemu import Gone, Qemu, Refused, last_words, qemu
 
 _POLL = 0.2  # seconds without an event after which the status is asked for
 _GRACE = 5.0  # seconds that the second side gets to end after the first has failed
@@ -31,66 +29,6 @@ _DOWNTIME = 60  # seconds
 _SECOND_RUN = 0.2  # seconds that a guest runs before its second hop
 _PROOF = 10.0  # seconds for our own guest to show that it goes on
 _LOOK = 0.02  # seconds between looks at a file
-
-
-class Untestable(Exception):
-    """This cannot be tried with these binaries on this host; the text says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Who migrates to whom, with which arguments ({dir} still in them)."""
-
-    machine: str
-    source: Binary
-    destination: Binary
-    common: tuple[str, ...]
-    source_args: tuple[str, ...]
-    destination_args: tuple[str, ...]
-    run: float  # seconds that the guest runs before
-    deadline: float  # seconds for all of it
-    source_says: Inventory
-    destination_says: Inventory
-    guest: guests.Guest | None = None
-    kvm: bool = False
-
-
-class Method(abc.ABC):
-    """A way to migrate. `capabilities` are needed on both sides, each by its names, the newest first."""
-
-    name: ClassVar[str]
-    capabilities: ClassVar[tuple[tuple[str, ...], ...]] = ()
-    arguments: ClassVar[tuple[str, ...]] = ()  # for both sides
-    autostart: ClassVar[bool] = False  # the destination of a running guest goes on by itself
-    late: ClassVar[bool] = False  # the destination starts when the source has left
-    stands: ClassVar[bool] = False  # the guest is stopped before
-    takes_state: ClassVar[bool] = True  # the destination takes over the source's runstate
-
-    def lacks(self, source: Inventory, destination: Inventory) -> str | None:
-        """Why the method cannot be used between two binaries, in words; None if it can."""
-        for names in self.capabilities:
-            mine, theirs = (_known(names, inventory) for inventory in (source, destination))
-            if mine is None or theirs is None:
-                who = source if mine is None else destination
-                return f"{who.version} does not know {names[0]}"
-            if mine != theirs:
-                return f"{source.version} calls it {mine}, {destination.version} {theirs}: they do not speak the same"
-        return None
-
-    async def play(self, scene: Scene) -> None:
-        """All of it; raises `Gone`, `Refused`, `Untestable`, and TimeoutError by the deadline around it."""
-        await scene.start()
-        await scene.prepare(self)
-        await self.transfer(scene)
-        await scene.check(self)
-
-    @abc.abstractmethod
-    async def transfer(self, scene: Scene) -> None:
-        """Bring the guest from `scene.source` to `scene.destination`, and wait until neither has more to tell."""
-
-
-def _known(names: Sequence[str], inventory: Inventory) -> str | None:
-    return next((name for name in names if name in inventory.capabilities), None)
 
 
 class Scene:
@@ -207,13 +145,13 @@ class Scene:
         self.stage = Stage.MIGRATE
         there = [machine for machine in (self._source, self._destination) if machine is not None]
         await self._until(lambda: all(self._over(machine) for machine in there), there)
-        await _last_words(there)
+        await last_words(there)
         await self._reason()
 
     async def _reason(self) -> None:
         """Ask a source that failed why; newer ones tell nobody else."""
-        if self._source is not None and self._source.alive and _failed(self._source):
-            await _refresh(self._source, incoming=False)
+        if self._source is not None and self._source.alive and self._source.failed:
+            await self._source.refresh(incoming=False)
 
     async def save(self, file: Path) -> bool:
         """Let the source write its stream to a file; whether it has, to the last byte.
@@ -223,7 +161,7 @@ class Scene:
         part, whole = shlex.quote(f"{file}.part"), shlex.quote(str(file))
         await self.send(f"exec:cat >{part} && mv {part} {whole}")
         await self._until(lambda: self._over(self.source), [self.source])
-        await _last_words([self.source])
+        await last_words([self.source])
         if not self.source.alive or self.source.migration != "completed":
             await self._reason()
             return False
@@ -366,7 +304,7 @@ class Scene:
         clock = asyncio.get_running_loop().time
         patience: float | None = None
         while not condition():
-            if patience is None and any(_failed(machine) for machine in machines):
+            if patience is None and any(machine.failed for machine in machines):
                 patience = clock() + _GRACE
             if patience is not None and clock() > patience:
                 return
@@ -377,11 +315,11 @@ class Scene:
             except TimeoutError:
                 for machine in machines:
                     with contextlib.suppress(Gone):
-                        await _refresh(machine, incoming=machine is self._destination)
+                        await machine.refresh(incoming=machine is self._destination)
 
     def _over(self, machine: Qemu) -> bool:
         """Whether nothing more is to come. A source that failed goes on living; a destination that failed exits."""
-        return not machine.alive or machine.migration == "completed" or (_failed(machine) and machine is self._source)
+        return not machine.alive or machine.migration == "completed" or (machine.failed and machine is self._source)
 
     async def last_look(self) -> None:
         """After a process was lost in the middle: give the other one time for its end, and read what both said."""
@@ -390,7 +328,7 @@ class Scene:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_GRACE):
                     await self._until(lambda: all(self._over(machine) for machine in there), there)
-        await _last_words(there)
+        await last_words(there)
 
     def note(self, **facts: object) -> None:
         self._facts.update(facts)
@@ -463,31 +401,10 @@ async def _capable(machine: Qemu, method: Method, says: Inventory | None) -> Non
     """Events on; the method's capabilities too, by the names that the binary has (None: what was on stays on)."""
     with contextlib.suppress(Refused):  # without events the statuses are asked for
         await machine.ask("migrate-set-capabilities", capabilities=[{"capability": "events", "state": True}])
-    names = [] if says is None else [_known(names, says) for names in method.capabilities]
+    names = [] if says is None else [known(names, says) for names in method.capabilities]
     if names:
         wanted = [{"capability": name, "state": True} for name in names]
         try:
             await machine.ask("migrate-set-capabilities", capabilities=wanted)
         except Refused as error:
             raise Untestable(f"{machine.name}: {error}") from error
-
-
-async def _last_words(machines: Sequence[Qemu]) -> None:
-    for machine in machines:
-        if not machine.alive:
-            await machine.process.drained()
-
-
-def _failed(machine: Qemu) -> bool:
-    return not machine.alive or machine.migration in ("failed", "cancelled")
-
-
-async def _refresh(machine: Qemu, *, incoming: bool) -> None:
-    """Ask for the status when no event told it. Destinations before 3.0 have none: there, to leave inmigrate is it."""
-    answer = await machine.ask("query-migrate")
-    status = answer.get("status")
-    machine.error = str(answer.get("error-desc", ""))
-    if status is not None and status != "none":
-        machine.migration = str(status)
-    elif incoming and (machine.resumed or await machine.query_status() != "inmigrate"):
-        machine.migration = "completed"

@@ -13,7 +13,7 @@ import pytest
 from bot.model import Direction, Observation, Outcome, Profile
 from bot.smoke.golden import Golden, Goldens
 from bot.smoke.judge import Facts
-from bot.smoke.scene import Plan
+from bot.smoke.plan import Plan
 from tests.smoke.conftest import BARE, Smoke
 from tests.testing.qemu import faulty, installed, second
 

@@ -13,8 +13,9 @@ import pytest
 from bot.model import Outcome, Profile, Signature
 from bot.smoke import memory
 from bot.smoke.memory import PAGE, Memory, Range, parse_mtree
+from bot.smoke.plan import Method
 from bot.smoke.qemu import Qemu, qemu
-from bot.smoke.scene import Method, Scene
+from bot.smoke.scene import Scene
 from tests.smoke.conftest import BARE, Smoke
 from tests.testing.qemu import installed, second
 

@@ -14,7 +14,7 @@ from bot.smoke.methods.pingpong import PingPong
 from bot.smoke.methods.postcopy import Postcopy
 from bot.smoke.methods.precopy import Precopy
 from bot.smoke.methods.savevm import SaveVm
-from bot.smoke.scene import Method
+from bot.smoke.plan import Method
 
 METHODS: Mapping[str, Method] = {
     method.name: method for method in (Precopy(), PingPong(), Exec(), SaveVm(), Multifd(), Postcopy())

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import shlex
 
-from bot.smoke.scene import Method, Scene
+from bot.smoke.plan import Method
+from bot.smoke.scene import Scene
 
 
 class Exec(Method):

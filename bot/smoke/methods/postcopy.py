@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bot.smoke.scene import Method, Scene
+from bot.smoke.plan import Method
+from bot.smoke.scene import Scene
 
 _SLOW = 64 * 1024  # bytes per second: precopy cannot end before postcopy was asked for, which knows no limit
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bot.model import PRECOPY
-from bot.smoke.scene import Method, Scene
+from bot.smoke.plan import Method
+from bot.smoke.scene import Scene
 
 
 class Precopy(Method):

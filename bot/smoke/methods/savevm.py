@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import struct
 
-from bot.smoke.scene import Method, Scene
+from bot.smoke.plan import Method
+from bot.smoke.scene import Scene
 
 _TAG = "bot"
 _CLUSTER_BITS = 16
