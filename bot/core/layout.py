@@ -108,6 +108,12 @@ def subsections(state: State) -> dict[str, State]:
     return found
 
 
+def parts(state: State) -> frozenset[str]:
+    """The names of a state and of all structs and subsections in it, as messages have them."""
+    inner = (*(field.state for field in state.fields if field.state is not None), *state.subsections)
+    return frozenset((state.name,) if state.name else ()).union(*map(parts, inner))
+
+
 def _leaves(state: State, prefix: str, times: int, offset: int | None) -> Iterator[Leaf]:
     for field in _joined(state.fields):
         path = prefix + field.name

@@ -21,7 +21,7 @@ from bot.core.ram import Ram, RamBlock
 from bot.core.signature import device_name
 from bot.core.wire import Cursor, StreamError
 
-__all__ = ["Kind", "RamBlock", "Section", "Stream", "StreamError", "position", "read"]
+__all__ = ["Kind", "RamBlock", "Section", "Stream", "StreamError", "loaded_before", "read"]
 
 MAGIC, VERSION = b"QEVM", 3
 _PAGE_SIZE = 4096  # bytes, of every target whose streams may come without a description: x86, ppc64, s390x
@@ -88,19 +88,26 @@ def read(data: bytes | memoryview) -> Stream:
     return _Reader(bytes(data)).read()
 
 
-def position(stream: Stream, device: str) -> int | None:
-    """Where a device comes among the sections, 0 being the first to be loaded; None if it has none.
+def loaded_before(stream: Stream, device: str) -> tuple[str, ...]:
+    """What a destination has loaded whole when it comes to a device, as signatures name it; () if that is not known.
 
-    `device` is a section's name, one as signatures have it (`core.signature.device_name`), or a RAM block's. Of a live
-    section (RAM), which is sent in parts, the last part counts: until then it can fail.
+    Names are those of sections (`core.signature.device_name`), of the structs and subsections in them ("cpu/slb"), and
+    of RAM blocks. Of a live section (RAM), which is sent in parts, the last part counts: until then it can fail. A name
+    that comes more than once is met at its first place, and loaded at its last.
     """
-    ends = [s for s in stream.sections if s.kind in (Kind.FULL, Kind.END)]
-    if device in {name for block in stream.blocks for name in (block.name, device_name(block.name))}:
-        device = "ram"
-    for names in ([s.name for s in ends], [device_name(s.name) for s in ends]):
-        if device in names:
-            return names.index(device)
-    return None
+    blocks = tuple(dict.fromkeys(device_name(block.name) for block in stream.blocks))
+    ends = [_named(s, blocks) for s in stream.sections if s.kind in (Kind.FULL, Kind.END)]
+    first = next((i for i, names in enumerate(ends) if device_name(device) in names), None)
+    if stream.partial or first is None:
+        return ()
+    return tuple(sorted(set().union(*ends[:first]) - set().union(*ends[first:])))
+
+
+def _named(section: Section, blocks: tuple[str, ...]) -> frozenset[str]:
+    """The names that a failure of a section may be told by."""
+    if section.name == "ram":
+        return frozenset(("ram", *blocks))
+    return frozenset(map(device_name, (section.name, *(layout.parts(section.state) if section.state else ()))))
 
 
 class _Reader:

@@ -36,7 +36,8 @@ def failed(run: Run) -> bool:
 def judge(run: Run, signature: Signature | None) -> Verdict | None:
     """What one run says about its commit; None if it says nothing (the machine failed us).
 
-    Bad means *this* signature; any other failure is neither good nor bad, so the commit is skipped. A start that fails
+    Bad means *this* signature; any other failure is neither good nor bad, so the commit is skipped, unless what the
+    signature is about had been loaded before it: that far the migration was good. A start that fails
     with the very signature asked about is bad even where the smoke, which knows no history, calls it UNTESTABLE.
     Without a signature (a user's own command gave none) every failure is bad.
     """
@@ -46,8 +47,11 @@ def judge(run: Run, signature: Signature | None) -> Verdict | None:
         return Verdict.GOOD
     if signature is None:
         return Verdict.BAD if run.outcome in FAILURES else Verdict.SKIP
-    same = run.signature is not None and run.signature.key == signature.key
-    return Verdict.BAD if same and run.outcome is not Outcome.NOT_BUILT else Verdict.SKIP
+    if run.outcome is Outcome.NOT_BUILT:
+        return Verdict.SKIP
+    if run.signature is not None and run.signature.key == signature.key:
+        return Verdict.BAD
+    return Verdict.GOOD if signature.device in run.observation.loaded else Verdict.SKIP
 
 
 @dataclass(frozen=True, slots=True)

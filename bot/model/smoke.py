@@ -314,6 +314,7 @@ class Observation:
     releases: tuple[str, ...] = ()  # of the source, of the destination, as query-version says it: "7.2.22"
     left_out: tuple[str, ...] = ()  # devices of the profile that were not plugged, each with the reason
     blamed: tuple[str, ...] = ()  # devices of the profile that fail when plugged alone
+    loaded: tuple[str, ...] = ()  # devices and RAM blocks that had been loaded whole when it failed
     stream: str | None = None  # sha256 of the recorded stream that stood for the source; None: a live source
 
 

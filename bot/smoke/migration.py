@@ -33,6 +33,7 @@ from bot.smoke.until import until_stopped
 
 _LONGER = 1.0  # seconds
 _ARM = ("arm", "aarch64")
+_LOADING = (Outcome.FAIL_DST, Outcome.CRASH_DST)  # what a destination does that fails while it loads
 
 
 def migrate(
@@ -109,6 +110,8 @@ class _Smoke:
                 break
         if seen.outcome in FAILURES and seen.signature is not None and seen.signature.device == "cpu":
             seen = replace(seen, signature=await self._registers(settled.common, seen.signature))
+        if seen.outcome in _LOADING and seen.signature is not None and seen.signature.device is not None:
+            seen = replace(seen, loaded=await self._loaded(settled.common, seen.signature.device))
         if seen.outcome in FAILURES and len(settled.common.devices) > 1:
             seen = replace(seen, blamed=await self._blame(settled.common))
         return seen
@@ -134,6 +137,20 @@ class _Smoke:
                 return mark
         registers = registers_refused(*streams)
         return replace(mark, klass="cpreg", detail=",".join(map(hex, registers))) if registers else mark
+
+    async def _loaded(self, common: Common, device: str) -> tuple[str, ...]:
+        """What the destination had loaded when it failed on a device, by the order of what the source sends.
+
+        A bisection for a failure of one of those hears that this one is good.
+        """
+        plan = replace(self._plan(common), run=0.0, guest=None)  # what is sent has one order, whatever the guest did
+        saved = await save(plan, self._directory, self._sockets)
+        if not saved.whole:
+            return ()
+        try:
+            return stream.loaded_before(stream.read(saved.file.read_bytes()), device)
+        except stream.StreamError:
+            return ()
 
     async def _golden(self, common: Common) -> Golden | None:
         case, profile = self._pair.case, self._pair.profile

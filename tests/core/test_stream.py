@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.core import ram
-from bot.core.stream import Kind, Stream, StreamError, position, read
+from bot.core.stream import Kind, Stream, StreamError, loaded_before, read
 from tests.testing.streams import (
     END_OF_RAM,
     PAGE,
@@ -237,12 +237,32 @@ def test_ram_is_told_though_the_devices_cannot_be_split() -> None:
     assert timer.name == "timer" and timer.length is None
 
 
-def test_where_a_device_comes() -> None:
-    stream = read(small().full("timer", b"abcd").full("0000:00:03.0/virtio-net", b"12").full("cpu", b"3").end())
-    assert position(stream, "ram") == position(stream, "pc.ram") == 0
-    assert position(stream, "timer") == 1
-    assert position(stream, "0000:00:03.0/virtio-net") == position(stream, "virtio-net") == 2
-    assert position(stream, "cpu") == 3 and position(stream, "slirp") is None
+RAM_NAMES = ("pc.bios", "pc.ram", "ram")
+
+
+@pytest.mark.parametrize(
+    ("device", "loaded"),
+    [
+        ("ram", ()),
+        ("pc.ram", ()),
+        ("timer", RAM_NAMES),
+        ("virtio-net", (*RAM_NAMES, "timer")),  # the first of the two
+        ("0000:00:03.0/virtio-net", (*RAM_NAMES, "timer")),
+        ("rtc", ("cpu", *RAM_NAMES, "timer")),  # a virtio-net is still to come
+        ("slirp", ()),
+    ],
+)
+def test_what_is_loaded_before_a_device(device: str, loaded: tuple[str, ...]) -> None:
+    whole = small().full("timer", b"abcd").full("0000:00:03.0/virtio-net", b"12").full("cpu", b"3").full("rtc", b"4")
+    stream = read(whole.full("0000:00:04.0/virtio-net", b"12").end())
+    assert loaded_before(stream, device) == loaded
+
+
+def test_nothing_is_known_to_be_loaded_of_a_stream_that_was_not_understood() -> None:
+    data = small().full("timer", b"abcd").full("cpu", b"12").end()
+    cpu = data.index(b"\x03cpu")
+    assert loaded_before(read(data), "timer") == RAM_NAMES
+    assert loaded_before(read(data[:cpu] + b"\x03\xff" + data[cpu + 2 :]), "timer") == ()
 
 
 # -- what is no stream ---------------------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ SHA = "a" * 40
 START = Signature("start", "cpu", "x-old")
 
 
-def _run(outcome: Outcome, signature: Signature | None = None) -> Run:
-    return Run(SHA, CASE, Observation(outcome, signature))
+def _run(outcome: Outcome, signature: Signature | None = None, loaded: tuple[str, ...] = ()) -> Run:
+    return Run(SHA, CASE, Observation(outcome, signature, loaded=loaded))
 
 
 ROWS = [
@@ -29,6 +29,11 @@ ROWS = [
     (_run(Outcome.FAIL_START, START), START, Verdict.BAD),
     (_run(Outcome.FAIL_START, START), SIGNATURE, Verdict.SKIP),
     (_run(Outcome.NOT_BUILT, SIGNATURE), SIGNATURE, Verdict.SKIP),
+    (_run(Outcome.FAIL_DST, OTHER, ("ram", "cpu")), SIGNATURE, Verdict.GOOD),  # it came further than that
+    (_run(Outcome.FAIL_DST, OTHER, ("cpu",)), SIGNATURE, Verdict.SKIP),
+    (_run(Outcome.FAIL_DST, SIGNATURE, ("ram",)), SIGNATURE, Verdict.BAD),
+    (_run(Outcome.FAIL_DST, OTHER, ("ram", "cpu")), Signature("crash"), Verdict.SKIP),
+    (_run(Outcome.FAIL_DST, OTHER, ("ram", "cpu")), None, Verdict.BAD),
     (_run(Outcome.INFRA), SIGNATURE, None),
     (_run(Outcome.INFRA, SIGNATURE), SIGNATURE, None),
     (_run(Outcome.FAIL_DST), None, Verdict.BAD),

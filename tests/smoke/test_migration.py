@@ -102,6 +102,13 @@ def test_a_destination_that_refuses(
         assert seen.exits == (None, 1)
 
 
+def test_what_was_loaded_before_a_failure_is_noted(run: Smoke) -> None:
+    seen = run(source=second("ppc64"), machine="pseries-7.2", arch="ppc64", settings=SmokeSettings({"*": "256M"}))
+    assert seen.signature == Signature("section-version", "cpu/slb")
+    assert {"ram", "ppc_spapr.ram", "timer", "spapr/htab"} <= set(seen.loaded)
+    assert not {"cpu", "cpu/slb", "spapr", "spapr_pci"} & set(seen.loaded)  # at fault, or still to come
+
+
 def test_a_device_that_cannot_migrate_is_untestable(run: Smoke) -> None:
     disk = ("-drive", "if=none,id=d,driver=null-co", "-device", "nvme,drive=d,serial=x")
     seen = run(Profile("nvme", ("-nodefaults", *disk)))
