@@ -94,6 +94,13 @@ class Rig:
     def build(self, commit: Sha, target: str) -> Build:
         return self.builder.build(commit, target, stop=self.stop)
 
+    def sides(self, commit: Sha, case: Case) -> tuple[Binary, Binary]:
+        """(source, destination) of the case on a commit that is known to build, from the caches where it is there."""
+        build = self.build(commit, case.target)
+        if build.binary is None:
+            raise UserError(f"{commit[:12]} does not build for {case.target}: {build.error}")
+        return _sides(case, build.binary, self.other(case)[0])
+
     def other(self, case: Case) -> tuple[Binary | None, Build | None]:
         """The other side's binary, and its build if it is one that the bot builds."""
         baseline = self.baseline(case)
@@ -196,9 +203,12 @@ def _smokes(commit: Sha, binary: Binary, work: Sequence[tuple[Case, Binary | Non
 
 
 def _piece(binary: Binary, case: Case, other: Binary | None, rig: Rig) -> Piece:
+    return Piece(case, rig.profile(case), *_sides(case, binary, other))
+
+
+def _sides(case: Case, binary: Binary, other: Binary | None) -> tuple[Binary, Binary]:
     far = binary if other is None else other
-    source, destination = (far, binary) if case.direction is Direction.FORWARD else (binary, far)
-    return Piece(case, rig.profile(case), source, destination)
+    return (far, binary) if case.direction is Direction.FORWARD else (binary, far)
 
 
 def _list(names: Mapping[str, object]) -> str:

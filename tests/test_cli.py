@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -380,6 +381,15 @@ def test_test_sweeps_a_revision(simple: Place) -> None:
     assert "expected failure mine" not in again.stdout
     good = simple.run("--set", KNOWN, "test", simple.shas[1], "--sweep", "each_tip", code=0)
     assert "expected failure mine passes now: remove it (me)" in good.stdout
+
+
+def test_test_tells_what_is_behind_an_expected_failure(tmp_path: Path) -> None:
+    """Without the screen that the baseline sends, which is met only when RAM is as it was."""
+    here = place(tmp_path, (*SMALLER, "-vga", "none"))
+    known = KNOWN.replace("profiles: bare", "profiles: default")
+    args = ("test", "master", *MACHINE, "--profile", "default")
+    assert re.search("behind it: .*vga", here.run("--set", known, *args, code=0).stdout)
+    assert "behind it" not in here.run("--set", known, *args, "--strict", code=1).stdout
 
 
 def bisect_run(simple: Place, tmp_path: Path, *command: str) -> subprocess.CompletedProcess[str]:

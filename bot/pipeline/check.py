@@ -12,6 +12,7 @@ from bot.core import matrix
 from bot.host.lock import coordinator
 from bot.model import PRECOPY, Inventory, Profile, Run, Sha, Sweep, Test
 from bot.pipeline.asking import Sides, cases_of, known_machines, not_run, open_clone, target_of
+from bot.pipeline.behind import behind_commit
 from bot.pipeline.bench import Bench, bench, other_inventory
 from bot.pipeline.known import Known, in_history, known
 from bot.pipeline.sweeping import narrowed, sweep
@@ -79,7 +80,7 @@ def _one(desk: Bench, sha: Sha, request: Request, profile: Profile, about: Known
         if isinstance(fact, Run):
             runs.append(fact)
     runs.sort(key=lambda run: cases.index(run.case))
-    return tell(runs, _background(sha, request, runs, {target: inventory}, about), request.files)
+    return tell(runs, _background(desk, sha, request, runs, {target: inventory}, about), request.files)
 
 
 def _sweep(desk: Bench, sha: Sha, request: Request, about: Known) -> int:
@@ -91,7 +92,7 @@ def _sweep(desk: Bench, sha: Sha, request: Request, about: Known) -> int:
         desk, sha, part, targets, name=request.revision, exclude=about.exclude, only=request.machines or ("*",)
     )
     whole = not (request.machines or directions or request.methods)
-    background = _background(sha, request, swept.runs, swept.commit, about, whole=whole)
+    background = _background(desk, sha, request, swept.runs, swept.commit, about, whole=whole)
     code = tell(swept.runs, background, request.files)
     missing = not_run(desk.config, (run.case for run in swept.runs))
     if missing:
@@ -100,12 +101,14 @@ def _sweep(desk: Bench, sha: Sha, request: Request, about: Known) -> int:
 
 
 def _background(
-    sha: Sha, request: Request, runs: Sequence[Run], commit: Mapping[str, Inventory], about: Known, *,
+    desk: Bench, sha: Sha, request: Request, runs: Sequence[Run], commit: Mapping[str, Inventory], about: Known, *,
     whole: bool = False,
 ) -> Background:  # fmt: skip
+    explained = {} if request.strict else about.explained(runs)
     return Background(
         new=f"{request.revision} ({sha[:12]})",
-        expected={} if request.strict else about.explained(runs),
+        expected=explained,
+        behind=behind_commit(desk, sha, runs, explained),
         passed=about.passed(runs) if whole else (),
         expired=about.expired() if whole else (),
         deprecated=matrix.deprecated(commit),

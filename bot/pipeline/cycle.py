@@ -34,6 +34,7 @@ from bot.model import (
     Test,
 )
 from bot.pipeline.asking import not_run
+from bot.pipeline.behind import behind_commit
 from bot.pipeline.bench import Bench, bench
 from bot.pipeline.investigate import Asked, investigate
 from bot.pipeline.known import Known, in_history, known
@@ -127,7 +128,7 @@ def _tip(desk: Bench, tip: Tip, new: list[Report]) -> bool:
         desk, tip.sha, desk.config.sweep("each_tip"), desk.config.targets, name=tip.branch, exclude=about.exclude
     )
     runs, trouble = swept.runs, swept.trouble
-    explained = _tell(desk, tip, swept, about)
+    explained = _tell(desk, tip, swept, about, news=news == "new")
     since = desk.repository.resolve(tip.since) if tip.since else None
     broke, old = _what_broke(desk, tip, [run for run in runs if run.case not in explained], since)
     if first and since is None:
@@ -152,12 +153,13 @@ def _tip(desk: Bench, tip: Tip, new: list[Report]) -> bool:
     return trouble
 
 
-def _tell(desk: Bench, tip: Tip, swept: Swept, about: Known) -> Mapping[Case, Expected]:
-    """Print the summary of a tip; returns the failures that are known."""
+def _tell(desk: Bench, tip: Tip, swept: Swept, about: Known, *, news: bool) -> Mapping[Case, Expected]:
+    """Print the summary of a tip; returns the failures that are known. What those hide is looked at once a tip."""
     runs, explained = swept.runs, about.explained(swept.runs)
     background = Background(
         new=tip.branch,
         expected=explained,
+        behind=behind_commit(desk, tip.sha, runs, explained) if news else {},
         passed=about.passed(runs),
         expired=about.expired(),
         before=earlier(desk.store, tip.branch, tip.sha),

@@ -19,7 +19,8 @@ class Common:
     """What both sides of a case are started with, settled for two binaries.
 
     `devices` are those of the profile that both can plug and migrate, `cpu` the -cpu that both get. `memory` False
-    leaves -m out, for boards that accept only their own size.
+    leaves -m out, for boards that accept only their own size; `audio` adds -audio none, for those with a sound chip: it
+    finds no driver under -nodefaults since 8.2.
     """
 
     case: Case
@@ -28,6 +29,7 @@ class Common:
     devices: tuple[Device, ...] = ()
     cpu: str | None = None
     memory: bool = True
+    audio: bool = False
 
     def arguments(self, *, print_accel: bool = True) -> list[str]:
         """Display, machine type, accelerator, CPU, memory, the profile's own, devices, -S or -no-shutdown.
@@ -47,6 +49,7 @@ class Common:
             "-display", "none", "-M", machine,
             *(("-cpu", self.cpu) if self.cpu and "-cpu" not in own else ()),
             *(("-m", size) if self.memory and size and not own & {"-m", "--m"} else ()),
+            *(("-audio", "none") if self.audio else ()),
             *profile.args,
             *(argument for device in self.devices for argument in device.args),
             *(("-S",) if profile.run == 0 else ("-no-shutdown",)),

@@ -31,7 +31,6 @@ ABSENT = re.compile(
 BLOCKED = re.compile(
     r"non-migratable|not migratable|[Mm]igration (?:is )?(?:disabled|blocked|not supported)|disallowed"
 )
-_MEMORY = re.compile(r"RAM|[Mm]emory|\bram")
 _STANDS = ("prelaunch", "paused")
 _FIRST_GLOBAL_STATE = (2, 4)  # 13d16814d2 (2.4): types up to 2.3 have store-global-state=off
 
@@ -163,11 +162,6 @@ def start_signature(side: Side) -> Signature:
         return Signature("start", detail="exit 0")
     detail = why.detail if why.klass in ("text", "exit", "hang") else f"{why.klass} {why.detail or ''}".strip()
     return Signature("start", why.device, detail, why.signal)
-
-
-def wants_other_memory(facts: Facts) -> bool:
-    """Whether a side that did not start complains of its memory: a board of fixed size wants no -m."""
-    return any(_MEMORY.search(side.stderr) for side in facts.unstarted if side.returncode)
 
 
 def _without_program(line: str) -> str:

@@ -22,13 +22,13 @@ from bot.smoke.argv import Common
 from bot.smoke.control import Control, Controls, alarming
 from bot.smoke.golden import Golden, Goldens
 from bot.smoke.guest import guest_for
-from bot.smoke.judge import Facts, Judgement, Side, Stage
+from bot.smoke.judge import Facts, Judgement, Side
 from bot.smoke.methods import method_of
 from bot.smoke.plan import Plan
 from bot.smoke.qemu import SOCKET_PATH_LIMIT
 from bot.smoke.saved import save
 from bot.smoke.scene import on_stage
-from bot.smoke.settle import Pair, Settled, settle
+from bot.smoke.settle import Pair, Settled, adapted, settle
 from bot.smoke.until import until_stopped
 
 _LONGER = 1.0  # seconds
@@ -39,7 +39,7 @@ _LOADING = (Outcome.FAIL_DST, Outcome.CRASH_DST)  # what a destination does that
 def migrate(
     pair: Pair, controls: Controls, scratch: Path, stop: threading.Event | None = None, goldens: Goldens | None = None
 ) -> Observation:
-    """Run the case's migration once. A board that does not accept the configured memory is tried again without -m.
+    """Run the case's migration once. A board that does not start so is tried again as it wants (`adapted`).
 
     Where there is a recorded stream of the baseline, it stands for the source; a failure with it is repeated with two
     live processes, and only what they do counts.
@@ -104,10 +104,10 @@ class _Smoke:
             seen = await self._once(settled.common, golden)
             if seen.outcome is Outcome.PASS:
                 return seen
-        for memory in (True, False):
-            seen, facts = await self._live(replace(settled.common, memory=memory))
-            if facts.stage is not Stage.START or not memory or not rules.wants_other_memory(facts):
-                break
+        common: Common | None = settled.common
+        while common is not None:
+            seen, facts = await self._live(common)
+            settled, common = replace(settled, common=common), adapted(common, facts)
         if seen.outcome in FAILURES and seen.signature is not None and seen.signature.device == "cpu":
             seen = replace(seen, signature=await self._registers(settled.common, seen.signature))
         if seen.outcome in _LOADING and seen.signature is not None and seen.signature.device is not None:

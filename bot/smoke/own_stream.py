@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 from bot.core.signature import root_cause
 from bot.model import Binary, Inventory
-from bot.smoke import judge as rules
 from bot.smoke.argv import Common
 from bot.smoke.judge import Facts
 from bot.smoke.migration import directories
 from bot.smoke.plan import Plan
 from bot.smoke.saved import save as save_stream
+from bot.smoke.settle import adapted
 from bot.smoke.until import until_stopped
 
 _MUTE = Inventory("", "", ())  # nothing to ask: no limit stands in the way of a stream this small
@@ -27,17 +26,17 @@ class NotSaved(Exception):
 def save(binary: Binary, common: Common, scratch: Path, stop: threading.Event | None = None) -> bytes:
     """The stream that a QEMU sends when started so: by `migrate exec:cat`, which all QEMUs have.
 
-    A board that does not accept the configured memory is tried again without -m. Nothing stays in `scratch`. Raises
+    A board that does not start so is tried again as it wants. Nothing stays in `scratch`. Raises
     `NotSaved` if there is none, `UserError` if the binary cannot be executed, `Stopped` if `stop` was set, `InfraError`
     if the machine has no directory or process for us.
     """
     with directories(scratch) as (directory, sockets):
-        for memory in (True, False):
+        while True:
             plan = Plan(
                 machine=common.case.machine,
                 source=binary,
                 destination=binary,
-                common=tuple(replace(common, memory=memory).arguments()),
+                common=tuple(common.arguments()),
                 source_args=common.profile.source_args,
                 destination_args=(),
                 run=common.profile.run,
@@ -48,8 +47,10 @@ def save(binary: Binary, common: Common, scratch: Path, stop: threading.Event | 
             saved = asyncio.run(until_stopped(save_stream(plan, directory, sockets), stop))
             if saved.whole:
                 return saved.file.read_bytes()
-            if not memory or not rules.wants_other_memory(saved.facts):
+            other = adapted(common, saved.facts)
+            if other is None:
                 break
+            common = other
     raise NotSaved(_why(saved.facts, common.settings.deadline))
 
 

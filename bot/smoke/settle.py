@@ -17,9 +17,11 @@ from bot.core.signature import root_cause
 from bot.model import CPU_OF_THE_OLDER, Binary, Case, Device, Direction, Inventory, Profile, SmokeSettings
 from bot.smoke.argv import Common, machine_options
 from bot.smoke.control import Controls
-from bot.smoke.judge import ABSENT, BLOCKED
+from bot.smoke.judge import ABSENT, BLOCKED, Facts
 
 _ONLY_MIGRATABLE = ("-only-migratable",)
+_MEMORY = re.compile(r"RAM|[Mm]emory|\bram")
+_NO_AUDIO = re.compile(r"no default audio driver available")
 _TARGET_SUFFIX = re.compile(r"-[^-]+-cpu$")  # QOM calls power9_v2.0 power9_v2.0-powerpc64-cpu; -cpu takes the model
 
 
@@ -103,6 +105,16 @@ async def _unfit(
         if why is not None:
             found[device] = why
     return found
+
+
+def adapted(common: Common, facts: Facts) -> Common | None:
+    """What to start with instead, by what a side says that did not start; None if there is nothing else to try."""
+    said = "\n".join(side.stderr for side in facts.unstarted if side.returncode)
+    if common.memory and _MEMORY.search(said):
+        return replace(common, memory=False)
+    if not common.audio and _NO_AUDIO.search(said):
+        return replace(common, audio=True)
+    return None
 
 
 async def _starts(binary: Binary, common: Common, controls: Controls, sockets: Path) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bot.core.matrix import versioned
-from bot.model import Direction, Observation, Outcome, Profile, Signature, SmokeSettings
+from bot.model import Binary, Direction, Observation, Outcome, Profile, Signature, SmokeSettings
 from bot.smoke.control import Controls
 from bot.smoke.qemu import Qemu, Refused
 from tests.smoke.conftest import BARE, Smoke
@@ -62,6 +62,15 @@ def test_a_board_with_memory_of_its_own_is_tried_without_ours(run: Smoke) -> Non
     seen = run(machine="40p", arch="ppc64", settings=SmokeSettings(memory={"*": "100M"}))
     assert seen.outcome is Outcome.PASS, seen.message
     assert "-m" not in seen.argv[0]
+
+
+@pytest.mark.parametrize(("binary", "audio"), [(installed, False), (second, True)])
+def test_a_board_whose_sound_chip_finds_no_driver_gets_one(
+    run: Smoke, binary: Callable[[str], Binary], audio: bool
+) -> None:
+    seen = run(machine="pegasos2", arch="ppc64", source=binary("ppc64"), destination=binary("ppc64"))
+    assert seen.outcome is Outcome.PASS, seen.message
+    assert [("-audio" in argv) for argv in seen.argv] == [audio, audio]
 
 
 @pytest.mark.parametrize(
