@@ -230,7 +230,7 @@ def smoke(
     Exit: 0 good (or failing only where that is expected), 1 bad, 125 nothing could be tested, 129 and above no verdict;
     safe in `git bisect run`.
     """
-    if typed.target is not None:
+    if typed.target is not None and typed.cmdline is None:
         raise UserError("--target: the binaries say it themselves; leave it out")
     config = typed.config(settings)
     request = standalone.Request(

@@ -5,15 +5,17 @@ from __future__ import annotations
 import functools
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from bot.config import SWEEPS, Config, load
+from bot.core import cmdline
 from bot.errors import UserError
 from bot.model import METHODS, Direction, Profile
+from bot.pipeline import logs
 from bot.pipeline.asking import Sides, tailored
 from bot.pipeline.bench import work_directory
 from bot.pipeline.telling import Files
@@ -47,6 +49,24 @@ class Typed:
     accel: str | None
     run_for: float | None
     methods: tuple[str, ...]
+    cmdline: Path | None
+
+    def read(self) -> Typed:
+        """With what the command line in a file says instead of --target, --machine and --args."""
+        if self.cmdline is None:
+            return self
+        if self.profile is not None or self.args is not None or self.machines:
+            raise UserError(
+                "--cmdline says machine type and arguments itself; leave --machine, --profile and --args out"
+            )
+        try:
+            started = cmdline.read(logs.read(self.cmdline))
+        except cmdline.NotACommandLine as error:
+            raise UserError(f"--cmdline {self.cmdline}: {error}") from error
+        for phrase in started.left_out:
+            click.echo(f"left out, it is the host's: {phrase}", err=True)
+        target = self.target or started.arch
+        return replace(self, target=target, machines=(started.machine,), args=shlex.join(started.args))
 
     def config(self, settings: Settings) -> Config:
         overrides = settings.overrides if self.accel is None else (*settings.overrides, f"smoke.accel={self.accel}")
@@ -90,6 +110,12 @@ _CASE = (
     ),
     click.option("--profile", metavar="NAME", help="Device set and options of the configuration.  [default: bare]"),
     click.option("--args", metavar="ARGS", help="QEMU arguments for both sides, instead of a profile's."),
+    click.option(
+        "--cmdline",
+        type=FILE,
+        metavar="FILE",
+        help="Machine type and arguments of the QEMU command line in FILE, as libvirt logs it; - for standard input.",
+    ),
     click.option("--source-args", metavar="ARGS", help="More arguments for the source."),
     click.option("--destination-args", metavar="ARGS", help="More arguments for the destination."),
     click.option("--accel", metavar="NAME", help="tcg or kvm.  [default: smoke.accel]"),
@@ -145,7 +171,7 @@ def case_options(function: Callable[..., int]) -> Callable[..., int]:
     @functools.wraps(function)
     def collected(*args: Any, **options: Any) -> int:
         typed = Typed(**{field.name: options.pop(field.name) for field in fields(Typed)})
-        return function(*args, typed=typed, **options)
+        return function(*args, typed=typed.read(), **options)
 
     return _all(_CASE, collected)
 

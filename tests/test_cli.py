@@ -392,6 +392,42 @@ def test_test_tells_what_is_behind_an_expected_failure(tmp_path: Path) -> None:
     assert "behind it" not in here.run("--set", known, *args, "--strict", code=1).stdout
 
 
+LIBVIRT = """\
+2025-03-11 08:12:04.104+0000: starting up libvirt version: 9.0.0, qemu version: 7.2.0
+LC_ALL=C \\
+/usr/bin/qemu-system-x86_64 \\
+-name guest=web,debug-threads=on \\
+-machine pc-q35-7.2,usb=off,memory-backend=pc.ram \\
+-accel kvm \\
+-cpu host,migratable=on \\
+-m 256 \\
+-object '{"qom-type":"memory-backend-ram","id":"pc.ram","size":268435456}' \\
+-no-user-config -nodefaults \\
+-device '{"driver":"pcie-root-port","port":16,"chassis":1,"id":"pci.1","bus":"pcie.0"}' \\
+-blockdev '{"driver":"file","filename":"/srv/web.qcow2","node-name":"disk-storage"}' \\
+-blockdev '{"node-name":"disk-format","driver":"qcow2","file":"disk-storage"}' \\
+-device '{"driver":"virtio-blk-pci","bus":"pci.1","drive":"disk-format","id":"disk0"}' \\
+-netdev '{"type":"tap","fd":"36","vhost":true,"id":"net0"}' \\
+-device '{"driver":"virtio-net-pci","netdev":"net0","bus":"pcie.0"}' \\
+-vnc 127.0.0.1:0 -msg timestamp=on
+"""
+
+
+def test_what_libvirt_logged_is_migrated(tmp_path: Path) -> None:
+    here = Place(tmp_path, None, [])  # type: ignore[arg-type] # no history: the command needs none
+    (tmp_path / "web.log").write_text(LIBVIRT)
+    smoke = ("smoke", "--source", str(QEMU), "--cmdline", "web.log")
+    done = here.run(*smoke, "--json", "runs.json", code=0)
+    assert "left out, it is the host's: -cpu host,migratable=on" in done.stderr
+    (run,) = json.loads((tmp_path / "runs.json").read_text())["runs"]
+    assert run["case"]["machine"] == "pc-q35-7.2" and run["observation"]["outcome"] == "PASS"
+    assert "virtio-blk-pci,bus=pci.1,drive=disk-format,id=disk0" in run["observation"]["argv"][0]
+    wrong = here.run(*smoke, "--machine", "pc-q35-7.1", code=129)
+    assert "--cmdline says machine type and arguments itself" in wrong.stderr
+    (tmp_path / "web.log").write_text("nothing of the kind\n")
+    assert "web.log: it holds no QEMU command line" in here.run(*smoke, code=129).stderr
+
+
 def bisect_run(simple: Place, tmp_path: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """Real `git bisect run` over the history, in a clone of it."""
     clone = tmp_path / "clone"

@@ -26,7 +26,7 @@ ALLOWED = {
     "report": BASE | {"core", "host", "store"},
     "worker": BASE | {"core", "host", "build", "smoke"},
     "pipeline": BASE | STAGES | {"core", "host", "store", "worker", "config", "data", "terminal"},
-    "options": {"pipeline", "config", "errors", "model"},
+    "options": {"pipeline", "config", "core", "errors", "model"},
     "cli": {"options", "pipeline", "config", "errors", "model", "progress", "terminal"},
     "__main__": {"cli", "errors"},
 }

@@ -7,16 +7,16 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from bot.core.signature import identify
 from bot.errors import InfraError, UserError
 from bot.model import Commit, Signature
 from bot.pipeline.catalogue import catalogue
+from bot.pipeline.logs import read
 from bot.report import data, safe
 from bot.store.store import Entry, Store
 
-_HALF = 4 * 2**20  # bytes of a log that are read from its start, and from its end
 _LONGEST = 4096  # characters of a line that are printed
 _NAMED, _NOTHING = 0, 125
 
@@ -27,7 +27,7 @@ def show(place: Path, path: Path, returncode: int | None) -> int:
     `place` is the work directory whose regressions are looked at; it need not exist, and is not made. `path` may be `-`
     for standard input. Of a log above 8 MiB start and end are read. Raises `UserError` if it cannot be read.
     """
-    text = _read(path)
+    text = read(path)
     found, line = identify(text, returncode)
     known = [] if found is None else [*_recorded(place, found), *_shipped(found)]
     answer = {
@@ -42,28 +42,6 @@ def show(place: Path, path: Path, returncode: int | None) -> int:
     }
     print(json.dumps(answer, indent=1))
     return _NAMED if found else _NOTHING
-
-
-def _read(path: Path) -> str:
-    try:
-        if str(path) == "-":
-            raw = _ends(sys.stdin.buffer)
-        else:
-            with path.open("rb") as stream:
-                raw = _ends(stream)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
-    return raw.decode(errors="replace")
-
-
-def _ends(stream: BinaryIO) -> bytes:
-    """The start and the end of a stream, with a line between that says so if there was more."""
-    start, end, dropped = stream.read(_HALF), b"", 0
-    while more := stream.read(_HALF):
-        end += more
-        dropped += max(0, len(end) - _HALF)
-        end = end[-_HALF:]
-    return start + (b"\n[... %d bytes dropped]\n" % dropped if dropped else b"") + end
 
 
 def _recorded(place: Path, found: Signature) -> Iterator[dict[str, Any]]:
