@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,8 +17,8 @@ from bot import __version__
 from bot.errors import UserError
 from bot.model import PRECOPY, Direction, Profile
 from bot.options import FILE, REPO, Settings, Typed, case_options, matrix_options, side_options, words
+from bot.pipeline import begun, check, cycle, doctor, look, replaying, standalone
 from bot.pipeline import bisect as bisecting
-from bot.pipeline import check, cycle, doctor, look, replaying, standalone
 from bot.pipeline import hints as hinting
 from bot.pipeline import signature as naming
 from bot.pipeline.asking import Sides
@@ -117,17 +118,24 @@ def run(settings: Settings, once: bool) -> int:
 
 
 @bot.command()
-@click.argument("range_", metavar="GOOD..BAD")
+@click.argument("range_", metavar="GOOD..BAD", required=False)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- CMD...]")
 @case_options
 @side_options
 @REPO
 @click.option("--plan", is_flag=True, help="Say commits, builds, minutes and disk, then stop.")
 @click.option("--out", type=FILE, metavar="DIR", help="Where mail, JSON, log and page go.  [default: WORK/out]")
+@click.option("--symptom", type=FILE, metavar="FILE", help="Bad means the failure that this log tells of; - for stdin.")
+@click.option("--skip", multiple=True, metavar="REV", help="A commit that is not to be tested. Repeatable.")
+@click.option("--runs", type=click.IntRange(3), metavar="N", help="Run culprit and parents at least so often.")
+@click.option("--first-parent", is_flag=True, help="Search merges of master alone, each as a whole.")
+@click.option("--log", type=FILE, metavar="FILE", help="Write the log, for `git bisect replay`, however it ends.")
+@click.option("--resume", is_flag=True, help="Go on with the last bisection that did not come to its end.")
 @click.pass_obj
 def bisect(
-    settings: Settings, range_: str, command: tuple[str, ...], typed: Typed, sides: Sides, repo: Path | None,
-    plan: bool, out: Path | None,
+    settings: Settings, range_: str | None, command: tuple[str, ...], typed: Typed, sides: Sides, repo: Path | None,
+    plan: bool, out: Path | None, symptom: Path | None, skip: tuple[str, ...], runs: int | None, first_parent: bool,
+    log: Path | None, resume: bool,
 ) -> int:  # fmt: skip
     """Find the first bad commit of GOOD..BAD, and confirm it.
 
@@ -141,9 +149,15 @@ def bisect(
 
     \b
     Exit: 0 one commit, 3 several suspects, 4 the bad end is not bad, 5 the good end is not good, 6 flaky,
-    7 only a merge is bad, 8 inconclusive; 129 bad input, 130 interrupted, 131 machine trouble. The same command
-    goes on from what was recorded.
+    7 only a merge is bad, 8 inconclusive; 129 bad input, 130 interrupted, 131 machine trouble. The same command,
+    or --resume, goes on from what was recorded.
     """
+    if resume:
+        if range_ is not None:
+            raise UserError("--resume goes on with what was asked before; leave everything else out")
+        return int(bot.main(args=list(begun.last(settings.place)), standalone_mode=False) or 0)
+    if range_ is None:
+        raise UserError("GOOD..BAD is missing, e.g. v9.0.0..master; or --resume, to go on with the last bisection")
     config = typed.config(settings)
     request = bisecting.Request(
         range=range_,
@@ -156,6 +170,12 @@ def bisect(
         repo=repo,
         out=out,
         plan=plan,
+        symptom=symptom,
+        skip=skip,
+        runs=runs,
+        first_parent=first_parent,
+        log=log,
+        typed=tuple(sys.argv[1:]),
     )
     with _watching() as watcher:
         return bisecting.bisect(config, settings.work(), request, watcher, _stopping())

@@ -144,6 +144,11 @@ _SIDES = (
         type=click.Choice([d.value for d in Direction]),
         help="With --baseline: which side varies.  [default: same, or forward with --baseline]",
     ),
+    click.option(
+        "--source-side",
+        is_flag=True,
+        help="The source is what varies, and the baseline is migrated to: for breaks that a stable branch brought.",
+    ),
     click.option("--baseline", metavar="NAME", help="A baseline of the configuration as the other side."),
 )
 REPO = click.option(

@@ -146,6 +146,57 @@ def test_build_that_hangs_is_no_verdict(tmp_path: Path) -> None:
     assert not processes_of(tmp_path)
 
 
+def test_a_symptom_says_what_bad_means(simple: Place, tmp_path: Path) -> None:
+    """That commit fails, but not so: it is not what the log tells of."""
+    range_ = f"{simple.shas[0]}..master"
+    log = tmp_path / "guest.log"
+    log.write_text("qemu-system-x86_64: Size mismatch: pc.ram: 0x8000000 != 0x4000000: Invalid argument\n")
+    assert (
+        f"first bad commit: {simple.shas[5][:12]}"
+        in simple.bisect(range_, *MACHINE, "--symptom", str(log), code=0).stdout
+    )
+    log.write_text("qemu-system-x86_64: Missing section footer for i2c_bus\n")
+    assert simple.shas[7][:12] in simple.bisect(range_, *MACHINE, "--symptom", str(log), code=4).stdout
+    log.write_text("\n")
+    assert "tells of no failure" in simple.bisect(range_, *MACHINE, "--symptom", str(log), code=129).stderr
+
+
+def test_commits_that_a_person_skips_stay_suspects(simple: Place, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    done = simple.bisect(f"{simple.shas[1]}..master", *MACHINE, "--skip", simple.shas[5], "--log", str(log), code=3)
+    assert simple.shas[5][:12] in done.stdout and simple.shas[6][:12] in done.stdout
+    assert f"git bisect skip {simple.shas[5]}" in log.read_text()
+    assert (
+        "both ends have to be tested"
+        in simple.bisect(f"{simple.shas[1]}..master", *MACHINE, "--skip", "master", code=129).stderr
+    )
+
+
+def test_first_parent_names_the_merge(tmp_path: Path) -> None:
+    here = place(tmp_path, GOOD, GOOD)
+    here.project.git("checkout", "-q", "-b", "side", here.shas[1])
+    here.project.commit({"dev.c": fastqemu.dev_c(SMALLER, "culprit")}, "break it")
+    here.project.commit({"side.txt": "more\n"})
+    here.project.git("checkout", "-q", "master")
+    here.project.commit({"other.txt": "other\n"})
+    here.project.git(
+        "-c", "user.name=a", "-c", "user.email=a@b", "merge", "-q", "-m", "Merge side", "-X", "theirs", "side"
+    )
+    merge = here.project.git("rev-parse", "HEAD").strip()
+    here.project.commit({"later.txt": "later\n"})
+    done = here.bisect(f"{here.shas[0]}..master", *MACHINE, "--first-parent", code=0)
+    assert f"first bad commit: {merge[:12]}" in done.stdout
+
+
+def test_a_break_of_the_source_is_searched_on_its_side(simple: Place) -> None:
+    range_ = f"{simple.shas[0]}..master"
+    args = ("--machine", "pc-i440fx-7.2", "--source-side")
+    done = simple.run("--set", "bisect.min_runs=3", "bisect", range_, *args, "--destination", str(QEMU), code=0)
+    assert f"first bad commit: {simple.shas[5][:12]}" in done.stdout
+    assert "needs who is migrated to" in simple.run("bisect", range_, *args, code=129).stderr
+    assert "the source is what varies" in simple.run("bisect", range_, *args, "--source", str(QEMU), code=129).stderr
+
+
 def test_any_command_as_git_bisect_run_takes_it(simple: Place) -> None:
     done = simple.bisect(f"{simple.shas[0]}..master", "--", "sh", "-c", "! grep -q 64M dev.c", code=0)
     assert f"first bad commit: {simple.shas[5][:12]}" in done.stdout
@@ -630,15 +681,16 @@ def test_ctrl_c_then_the_same_command_goes_on(slow: Place, stage: str) -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_kill_then_the_same_command_goes_on(slow: Place, stage: str) -> None:
+def test_kill_then_resume_goes_on(slow: Place, stage: str) -> None:
     """kill -9: no process is left, nothing that was recorded is run again, the answer is the same."""
     args = ("--set", "bisect.min_runs=3", "bisect", f"{slow.shas[0]}..master", *MACHINE)
     assert interrupted(slow, STAGES[stage], signal.SIGKILL, *args) == -signal.SIGKILL
     wait_gone(slow.path)
-    done = slow.run(*args, code=0)
+    done = slow.run("bisect", "--resume", code=0)
     assert f"first bad commit: {slow.shas[3][:12]}" in done.stdout
     if stage == "confirmation":
         assert "are not repeated" in done.stderr
+    assert "nothing was interrupted" in slow.run("bisect", "--resume", code=129).stderr
 
 
 WATCH = {"clone": "cloning", "build": "building", "sweep": "cases to run", "search": "step 3"}

@@ -24,9 +24,15 @@ class Sides:
     destination: str | None = None
     direction: Direction | None = None
     baseline: str | None = None
+    source_side: bool = False
 
     def resolve(self, config: Config) -> tuple[Direction, Baseline | None]:
         """The direction and the other side. Raises `UserError` for options that contradict each other."""
+        if self.source_side:
+            if self.source or self.direction not in (None, Direction.BACKWARD):
+                raise UserError("--source-side: the source is what varies; leave --source and --direction out")
+            if not (self.destination or self.baseline):
+                raise UserError("--source-side needs who is migrated to: --destination REF|PATH or --baseline NAME")
         if self.source and self.destination:
             raise UserError("--source and --destination: one side must be the commit under test; leave one of them out")
         if (self.source or self.destination) and (self.baseline or self.direction):
@@ -37,7 +43,8 @@ class Sides:
             return Direction.FORWARD, pinned(self.source)
         if self.destination:
             return Direction.BACKWARD, pinned(self.destination)
-        direction = self.direction or (Direction.FORWARD if self.baseline else Direction.SAME)
+        usual = Direction.BACKWARD if self.source_side else Direction.FORWARD if self.baseline else Direction.SAME
+        direction = self.direction or usual
         if direction is Direction.SAME:
             if self.baseline:
                 raise UserError("--direction same has no other side; leave --baseline out")

@@ -8,10 +8,14 @@ import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bot.bisect.log import render
 from bot.config import Config
 from bot.core import matrix
+from bot.core.signature import identify
 from bot.errors import UserError
 from bot.host.disk import free
+from bot.host.disk import replace as replace_file
+from bot.host.git import Repository
 from bot.host.lock import coordinator
 from bot.model import (
     PRECOPY,
@@ -36,7 +40,9 @@ from bot.model import (
     Suspects,
     Sweep,
 )
+from bot.pipeline import logs
 from bot.pipeline.asking import Sides, cases_of, ends, known_machines, not_run, open_clone, target_of
+from bot.pipeline.begun import noted
 from bot.pipeline.bench import Bench, bench, other_inventory
 from bot.pipeline.investigate import Asked, Perform, investigate
 from bot.pipeline.known import in_history, known
@@ -65,6 +71,12 @@ class Request:
     repo: Path | None = None
     out: Path | None = None
     plan: bool = False
+    symptom: Path | None = None  # a log: bad means the failure that it tells of
+    skip: tuple[str, ...] = ()  # revisions that are not tested
+    runs: int | None = None  # of culprit and parents at least, instead of bisect.min_runs
+    first_parent: bool = False  # a merge stands for all that it brought
+    log: Path | None = None  # where the log goes besides
+    typed: tuple[str, ...] = ()  # the whole command, for `--resume`
 
 
 def exit_code(finding: Finding) -> int:
@@ -74,9 +86,13 @@ def exit_code(finding: Finding) -> int:
 
 def bisect(config: Config, work: Path, request: Request, progress: Progress, stop: threading.Event) -> int:
     """Answer a request; prints the summary, writes the files, returns the exit code."""
-    with coordinator(work):
+    signature, symptom = _symptom(request)
+    if request.runs is not None:
+        config = _with_runs(config, request.runs)
+    with coordinator(work), noted(work, () if request.plan else request.typed):
         repository = open_clone(config, work, request.repo, progress, stop)
         (good_name, good), (bad_name, bad) = ends(request.range, repository)
+        skip = _skipped(request, repository, (good, bad))
         direction, baseline = request.sides.resolve(config)
         used = [baseline] if baseline else []
         profiles = [*config.profiles.values(), request.profile]
@@ -88,8 +104,11 @@ def bisect(config: Config, work: Path, request: Request, progress: Progress, sto
         if request.command:
             rig = CommandRig(repository, request.command, work / "command", config.build.timeout, progress, stop)
             question = Question(good, bad, COMMAND)
-            asked = Asked(_regression((COMMAND,), good, bad), question, *names, command=rig.setup())
-            return _conclude(desk, asked, lambda job: perform_command(job, rig), request.out or work / "out")
+            asked = Asked(
+                _regression((COMMAND,), good, bad), question, *names, command=rig.setup(),
+                skip=skip, first_parent=request.first_parent,
+            )  # fmt: skip
+            return _conclude(desk, asked, lambda job: perform_command(job, rig), request)
         target = target_of(config, request.target)
         if not request.machines:
             raise UserError("--machine TYPE is missing: the machine type that fails, e.g. --machine pc-q35-9.2")
@@ -107,8 +126,48 @@ def bisect(config: Config, work: Path, request: Request, progress: Progress, sto
             methods=request.methods, accel=config.smoke.accel,
         )  # fmt: skip
         ran = not_run(config, (*cases, *scope))
-        asked = Asked(_regression(cases, good, bad), Question(good, bad, cases[0]), *names, scope=scope, not_run=ran)
-        return _conclude(desk, asked, lambda job: perform(job, desk.rig), request.out or work / "out")
+        asked = Asked(
+            _regression(cases, good, bad), Question(good, bad, cases[0], signature), *names, scope=scope, not_run=ran,
+            symptom=symptom, skip=skip, first_parent=request.first_parent,
+        )  # fmt: skip
+        return _conclude(desk, asked, lambda job: perform(job, desk.rig), request)
+
+
+def _symptom(request: Request) -> tuple[Signature | None, str]:
+    """The failure that a log tells of, and the log; nothing if none was given."""
+    if request.symptom is None:
+        return None, ""
+    if request.command:
+        raise UserError("--symptom: a command of yours says itself what is bad; leave one of them out")
+    text = logs.read(request.symptom)
+    found, _ = identify(text, None)
+    if found is None:
+        raise UserError(
+            f"--symptom {request.symptom}: the log tells of no failure; `bot signature` shows what is found"
+        )
+    return found, text
+
+
+def _with_runs(config: Config, runs: int) -> Config:
+    limits = config.bisect
+    if not runs <= limits.max_runs:
+        raise UserError(f"--runs {runs}: at most bisect.max_runs, which is {limits.max_runs}")
+    return config.model_copy(update={"bisect": limits.model_copy(update={"min_runs": runs})})
+
+
+def _skipped(request: Request, repository: Repository, both: tuple[Sha, Sha]) -> frozenset[Sha]:
+    found = frozenset(repository.resolve(name) for name in request.skip)
+    if end := next((sha for sha in both if sha in found), None):
+        raise UserError(f"--skip {end[:12]}: it is an end of {request.range}, and both ends have to be tested")
+    return found
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, text.encode())
+    except OSError as error:
+        raise UserError(f"--log {path}: cannot be written: {error.strerror}") from error
 
 
 def _regression(cases: tuple[Case, ...], good: Sha, bad: Sha) -> Regression:
@@ -116,9 +175,12 @@ def _regression(cases: tuple[Case, ...], good: Sha, bad: Sha) -> Regression:
     return Regression("", Signature("unknown"), cases, good, bad)
 
 
-def _conclude(desk: Bench, asked: Asked, perform: Perform, out: Path) -> int:
+def _conclude(desk: Bench, asked: Asked, perform: Perform, request: Request) -> int:
     """Search, print how it ended, and write the files of a finding that names commits."""
     report, found = investigate(desk, asked, perform)
+    out = request.out or desk.work / "out"
+    if request.log is not None:
+        _write(request.log, render(found, report.commits))
     if isinstance(report.finding, FirstBad | Suspects | MergeConflict):
         report = keep(desk, report)
         written = publish(desk, report, found, out)

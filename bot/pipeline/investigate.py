@@ -25,6 +25,7 @@ from bot.model import (
     FirstBad,
     Inconclusive,
     MergeConflict,
+    Observation,
     Outcome,
     Question,
     Regression,
@@ -60,6 +61,9 @@ class Asked:
     scope: tuple[Case, ...] = ()  # run once at the bad end, so that the report can say where else it fails
     not_run: tuple[str, ...] = ()
     command: str | None = None  # setup of the user's own command: no QEMU, so nothing to reproduce or to compare
+    symptom: str = ""  # the log that a person gave, whose failure is asked about
+    skip: frozenset[Sha] = frozenset()  # commits that are not to be tested
+    first_parent: bool = False  # search the first-parent line alone, each merge standing for all that it brought
 
 
 def investigate(bench: Bench, asked: Asked, perform: Perform) -> tuple[Report, Search]:
@@ -70,8 +74,12 @@ def investigate(bench: Bench, asked: Asked, perform: Perform) -> tuple[Report, S
     if not repository.is_ancestor(question.good, question.bad):
         base = repository.merge_base(question.good, question.bad)
     dag = Dag.of(repository.parents([question.good], question.bad))
+    if asked.first_parent:
+        dag = dag.mainline(question.bad)
     setup = asked.command or bench.rig.setup(question.case)
-    known = answers(bench.store.runs(cases=[question.case], setups=[setup]))
+    recorded = [run for run in bench.store.runs(cases=[question.case], setups=[setup]) if run.commit not in asked.skip]
+    left_out = Observation(Outcome.UNTESTABLE, message="left out by --skip")
+    known = [*answers(recorded), *(Run(sha, question.case, left_out, setup=setup) for sha in sorted(asked.skip))]
     limits = bench.config.bisect
     found = search(
         question, dag, perform, bench.keep, bench.progress,
