@@ -2,8 +2,8 @@
 
 Each does the same (its source is in `bot/smoke/guests`). It gives each of 2048 pages (8 MiB at 16 MiB of RAM) a word of
 its own, the page's number, and prints A. Then it goes over them for ever: a page must hold its number plus the passes
-done, and gets one more. After every 256 passes it prints B; if a page is not what it must be (lost, stale, another's),
-it prints E and stops. Under TCG that is some 5 to 50 Bs a second. The count of passes and the place in the current
+done, and gets one more. After every 8 passes it prints B; if a page is not what it must be (lost, stale, another's),
+it prints E and stops. Under TCG that is some hundreds of Bs a second. The count of passes and the place in the current
 one live in registers, so processor and memory must have moved together.
 
 So after a migration the destination's console shows Bs, and no other letter. `verdict` says what it means if not.
@@ -59,6 +59,11 @@ def started(source_console: bytes) -> bool:
     Before its A the firmware may have printed (SeaBIOS does with graphics=off).
     """
     return _RUNNING.search(source_console) is not None
+
+
+def booted(source_console: bytes) -> bool:
+    """Whether there is nothing more to wait for before the migration: the guest is up, or has lost a page already."""
+    return started(source_console) or _LOST_BEFORE.search(source_console) is not None
 
 
 def answered(destination_console: bytes) -> bool:

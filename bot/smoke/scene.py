@@ -27,6 +27,7 @@ _GRACE = 5.0  # seconds that the second side gets to end after the first has fai
 _BANDWIDTH = 2**40  # bytes per second: no limit that a unix socket would notice
 _DOWNTIME = 60  # seconds
 _SECOND_RUN = 0.2  # seconds that a guest runs before its second hop
+_BOOT = 30.0  # seconds for our own guest to be up: a KVM that emulates real mode takes ten on a busy host
 _PROOF = 10.0  # seconds for our own guest to show that it goes on
 _LOOK = 0.02  # seconds between looks at a file
 
@@ -103,7 +104,7 @@ class Scene:
                 await self.source.ask("cont")
             await self._run_guest(self.plan.run if self.hop == 1 else _SECOND_RUN)
             if self.plan.guest is not None and self.hop == 1:
-                await self._console(self.file(f"{self.source.name}.console"), guests.started)
+                await self._boot(self.file(f"{self.source.name}.console"))
         self.s0 = await self.source.query_status()
         self.runs = self.s0 == "running"
         if method.stands:
@@ -250,10 +251,16 @@ class Scene:
         if complaint is not None:
             self._facts["complaint"] = complaint
 
-    async def _console(self, console: Path, enough: Callable[[bytes], bool]) -> None:
-        """Wait until a guest's console says enough, for at most `_PROOF` seconds."""
+    async def _boot(self, console: Path) -> None:
+        """Wait until our own guest is up. One that is not says nothing about migrations: firmware or host were slow."""
+        await self._console(console, guests.booted, _BOOT)
+        if not guests.booted(console.read_bytes()):
+            raise Untestable(f"our guest was not up after {self.plan.run + _BOOT:.0f} s")
+
+    async def _console(self, console: Path, enough: Callable[[bytes], bool], seconds: float = _PROOF) -> None:
+        """Wait until a guest's console says enough, for at most so many seconds."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_PROOF):
+            async with asyncio.timeout(seconds):
                 while not enough(console.read_bytes()):
                     await asyncio.sleep(_LOOK)
 

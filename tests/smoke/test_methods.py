@@ -44,6 +44,13 @@ def test_every_method_between_two_releases(run: Smoke, method: str) -> None:
         assert seen.releases == (inspect(source).release, inspect(destination).release)
 
 
+def test_a_guest_that_is_not_up_says_nothing_about_migrations(run: Smoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.smoke.scene._BOOT", 0.5)
+    seen = run(Profile("guest", ("-nodefaults",), source_args=("-S",), run=0.3, guest=True))
+    assert (seen.outcome, seen.signature) == (Outcome.UNTESTABLE, None)
+    assert seen.message == "our guest was not up after 1 s"
+
+
 @pytest.mark.parametrize(
     ("method", "side", "words"),
     [

@@ -5,7 +5,7 @@
         .set    UART, 0x09000000        /* PL011 */
         .set    FIRST, 0x41000000       /* address of page 0: RAM begins at 0x40000000 */
         .set    END, 0x41800000         /* 2048 pages of 4 KiB */
-        .set    PASSES, 256             /* between two Bs; a power of two */
+        .set    PASSES, 8               /* between two Bs; a power of two */
 
         mov     r1, #UART
         movw    r2, #0x301

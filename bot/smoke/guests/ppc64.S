@@ -5,7 +5,7 @@
  */
         .set    FIRST, 0x0100           /* address of page 0, upper half: 0x1000000 */
         .set    END, 0x0180             /* 2048 pages of 4 KiB */
-        .set    PASSES, 256             /* between two Bs; a power of two */
+        .set    PASSES, 8               /* between two Bs; a power of two */
         .set    VTY, 0x7100             /* unit address of the first spapr-vty, upper half: 0x71000000 */
         .set    H_PUT_TERM_CHAR, 0x58
 

@@ -7,7 +7,7 @@
  */
         .set    FIRST, 0x0100           /* address of page 0, upper half: 0x1000000 */
         .set    END, 0x0180             /* 2048 pages of 4 KiB */
-        .set    PASSES, 256             /* between two Bs; a power of two */
+        .set    PASSES, 8               /* between two Bs; a power of two */
         .set    HERE, 0x2000            /* where this file is loaded; not 0x800 or 0x10000, which mean Linux to QEMU */
         .set    SCCB, 0x4000            /* in one page, and not in the lowcore */
 

@@ -7,7 +7,7 @@
  */
         .set    FIRST, 0x1000000        /* address of page 0; A20 is on and SeaBIOS keeps nothing here */
         .set    END, 0x1800000          /* 2048 pages of 4 KiB */
-        .set    PASSES, 256             /* between two Bs; a power of two */
+        .set    PASSES, 8               /* between two Bs; a power of two */
         .set    COM1, 0x3f8
 
         .code16
