@@ -197,6 +197,46 @@ def test_a_break_of_the_source_is_searched_on_its_side(simple: Place) -> None:
     assert "the source is what varies" in simple.run("bisect", range_, *args, "--source", str(QEMU), code=129).stderr
 
 
+def main_c(here: Place, declaration: str) -> dict[str, str | bytes | None]:
+    """The file of main(), with a declaration in its last line."""
+    text = (here.project.path / "main.c").read_text()
+    return {"main.c": text[: text.rindex("}") + 1] + f"\n\n{declaration}\n"}
+
+
+def broken_in_between(tmp_path: Path) -> tuple[Place, list[str]]:
+    """Two commits that do not build, the second of which makes RAM smaller."""
+    here = place(tmp_path, GOOD)
+    breaks = here.project.commit(main_c(here, "int names_of(;"), "main: break the build")
+    culprit = here.project.commit({"dev.c": fastqemu.dev_c(SMALLER, "culprit")}, "break it")
+    return here, [here.shas[1], breaks, culprit]
+
+
+def test_a_commit_that_does_not_build_is_tested_with_its_later_fix(tmp_path: Path) -> None:
+    here, (good, breaks, culprit) = broken_in_between(tmp_path)
+    here.project.commit({"other.txt": "other\n"})
+    fix = here.project.commit(main_c(here, "int names_of(void);"), f"main: mend\n\nFixes: {breaks[:12]}")
+    here.project.commit({"last.txt": "last\n"})
+    done = here.bisect(f"{good}..master", code=0)
+    assert f"first bad commit: {culprit[:12]}" in done.stdout
+    assert f"{culprit[:12]} was tested with {fix[:12]} picked onto it" in done.stdout
+    assert fix[:12] in (tmp_path / "work/out/r0001/mail.eml").read_text()
+    assert "are not repeated" in here.bisect(f"{good}..master", code=0).stderr
+
+
+def test_a_fix_that_cures_the_failure_is_no_fixup(tmp_path: Path) -> None:
+    """It has a `Fixes:` of an ancestor and makes the commit build, and would make a good one of it."""
+    here, (good, breaks, culprit) = broken_in_between(tmp_path)
+    mended = main_c(here, "int names_of(void);")
+    cure = mended | {"dev.c": fastqemu.dev_c(GOOD, "culprit")}
+    here.project.git("checkout", "-q", "-b", "other")
+    here.project.commit(cure, f"main: mend\n\nFixes: {breaks[:12]}")
+    here.project.git("checkout", "-q", "master")
+    here.project.commit(mended, "main: mend without a word")
+    done = here.bisect(f"{good}..master", code=3)
+    assert "may change the answer" in done.stderr
+    assert breaks[:12] in done.stdout and culprit[:12] in done.stdout
+
+
 def test_any_command_as_git_bisect_run_takes_it(simple: Place) -> None:
     done = simple.bisect(f"{simple.shas[0]}..master", "--", "sh", "-c", "! grep -q 64M dev.c", code=0)
     assert f"first bad commit: {simple.shas[5][:12]}" in done.stdout

@@ -175,9 +175,18 @@ class ExpectedEntry(_Section):
     destination: Condition = ""
 
 
+class FixupEntry(_Section):
+    """A commit that may be picked onto others which cannot be tested without it."""
+
+    commit: Id
+    since: Id | None = None
+    why: Filled
+
+
 class Build(_Section):
     recipes: Annotated[tuple[RecipeEntry, ...], Field(min_length=1)]
     submodules: dict[str, SubmoduleEntry]
+    fixups: tuple[FixupEntry, ...]
     jobs: int = Field(ge=0, le=4096)
     timeout: Duration
     cache_size: Size

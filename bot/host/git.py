@@ -228,6 +228,16 @@ class Repository:
         """Commits of any branch whose message names sha (by 8 digits or more), newest first."""
         return self._call("log", "--all", "--format=%H", "--fixed-strings", f"--grep={sha[:8]}").split()
 
+    def fixes_since(self, sha: Sha, tips: Iterable[Sha]) -> list[tuple[Sha, tuple[str, ...]]]:
+        """Commits with a `Fixes:` line that a tip has and sha has not, newest first, and the paths they change."""
+        wanted = ("--no-merges", "--no-renames", "-i", "-E", "--grep=^[[:blank:]]*fixes[[:blank:]]*:")
+        out = self._call("log", *wanted, "--format=%x01%H", "--name-only", *tips, "--not", sha)
+        found = []
+        for record in out.split("\1")[1:]:
+            commit, *paths = record.split("\n")
+            found.append((commit, tuple(path for path in paths if path)))
+        return found
+
     def file(self, sha: Sha, path: str) -> str | None:
         """A file's text in a commit's tree, or None if it is not there."""
         status, out, _ = self._execute("cat-file", "blob", f"{sha}:{path}")

@@ -329,6 +329,7 @@ class Run:
     other: str | None = None  # sha256 of the executable on the other side
     at: float = 0.0  # seconds since the epoch, given by the coordinator's clock
     setup: str = ""  # digest of all that the outcome depends on besides the commit; runs compare only within one setup
+    fixups: tuple[Sha, ...] = ()  # commits that were picked onto it, for as it is it cannot be tested
 
     @property
     def outcome(self) -> Outcome:

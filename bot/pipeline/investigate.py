@@ -39,6 +39,7 @@ from bot.model import (
     Test,
 )
 from bot.pipeline.bench import Bench, answers, host
+from bot.pipeline.mending import Mending
 from bot.pipeline.reproduce import reproduce
 from bot.smoke.inspect import inspect
 from bot.worker import installed
@@ -82,7 +83,7 @@ def investigate(bench: Bench, asked: Asked, perform: Perform) -> tuple[Report, S
     known = [*answers(recorded), *(Run(sha, question.case, left_out, setup=setup) for sha in sorted(asked.skip))]
     limits = bench.config.bisect
     found = search(
-        question, dag, perform, bench.keep, bench.progress,
+        question, dag, Mending(bench, question, dag, setup, perform, asked.skip), bench.keep, bench.progress,
         known=known, merge_base=base, rules=Rules(min_runs=limits.min_runs, max_runs=limits.max_runs),
     )  # fmt: skip
     finding = found.finding

@@ -98,6 +98,19 @@ def other_failures(report: Report) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def fixups(report: Report) -> list[str]:
+    """Steps that could be tested only with other commits picked onto them, which were shown to be neutral."""
+    found = []
+    for step in report.steps:
+        picks = next((run.fixups for run in step.runs if run.fixups), ())
+        if picks:
+            names = ", ".join(pick[:12] for pick in picks)
+            found.append(
+                f"{step.commit.short} was tested with {names} picked onto it, which leaves other answers as they are"
+            )
+    return list(dict.fromkeys(found))
+
+
 def revert(report: Report) -> str:
     """What the culprit's revert on top of the bad end did."""
     finding = report.finding

@@ -187,7 +187,7 @@ def context(report: Report, settings: ReportSettings, own_id: str) -> dict[str, 
         "builds": figures.builds(report),
         "tallies": figures.tallies(report),
         "error_texts": figures.error_texts(report),
-        "other_failures": figures.other_failures(report),
+        "other_failures": [*figures.other_failures(report), *figures.fixups(report)],
         "revert": figures.revert(report),
         "suspects": _suspects(report),
         "fixed_by": None if report.fixed_by is None else [words.cite(commit) for commit in report.fixed_by],
@@ -234,7 +234,7 @@ def summary(report: Report) -> str:
     out += ["  " + text for text in figures.tallies(report)]
     out += [f"  {figures.scope(report)}", f"  {figures.builds(report)}"]
     out += ["  " + text for text in (figures.error_texts(report), figures.revert(report)) if text]
-    out += ["  " + text for text in figures.other_failures(report)]
+    out += ["  " + text for text in (*figures.other_failures(report), *figures.fixups(report))]
     if figures.advice(report):
         out.append(f"  {figures.advice(report)}")
     return "\n".join(out) + "\n"
