@@ -20,7 +20,7 @@ import numpy.typing as npt
 Words = npt.NDArray[np.uint32]
 """Hashes of words, ascending, each once."""
 
-_WORD = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*(?:[-.][A-Za-z0-9_]+)*")
+_WORD = re.compile(rb"(?<![A-Za-z0-9_])[A-Za-z_][A-Za-z0-9_]*(?:[-.][A-Za-z0-9_]+)*")
 _PART = re.compile(rb"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _PIECE = re.compile(rb"[-.]")
 _LEAST = 3  # characters of a word; shorter ones are everywhere

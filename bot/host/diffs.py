@@ -22,6 +22,7 @@ from bot.model import Sha
 
 _FORMAT = 1  # of a pack and of what `digest` makes: one of another format is not read
 _AT_ONCE = 4000  # commits of one pack
+_UNREAD = 100  # commits that git may fail to read
 _MOST = 4 << 20  # bytes of a diff that are looked at; what is longer is data that somebody imported
 _ARGS = (
     "log", "--no-walk=unsorted", "--stdin", "--format=%x00%H%x00%B%x00", "--patch", "--cc", "--unified=3",
@@ -33,17 +34,33 @@ _ARGS = (
 def read(repository: Repository, shas: Iterable[Sha], cache: Path | None = None) -> dict[Sha, Patch]:
     """The digest of each commit, from the packs in `cache` as far as they have it.
 
-    Raises `InfraError` with git's words if a commit is not in the repository.
+    A commit of which git cannot read a file (in a clone that is not whole) is left out. Raises `InfraError` with git's
+    words if that is so of more than a few.
     """
     wanted = dict.fromkeys(shas)
     found = _packed(cache, wanted) if cache else {}
     missing = [sha for sha in wanted if sha not in found]
-    for start in range(0, len(missing), _AT_ONCE):
-        fresh = dict(stream(repository, missing[start : start + _AT_ONCE]))
+    left, unread = missing, 0
+    while left:
+        fresh, left, trouble = _some(repository, left)
         found |= fresh
-        if cache:
+        unread += trouble is not None
+        if trouble is not None and unread > _UNREAD:
+            raise trouble
+        if cache and fresh:
             _pack(cache, fresh)
     return found
+
+
+def _some(repository: Repository, shas: list[Sha]) -> tuple[dict[Sha, Patch], list[Sha], InfraError | None]:
+    """Digests of a pack's worth, what is left after it, and why git stopped early: then one commit is passed over."""
+    fresh: dict[Sha, Patch] = {}
+    part = shas[:_AT_ONCE]
+    try:
+        fresh.update(stream(repository, part))
+    except InfraError as error:
+        return fresh, shas[len(fresh) + 1 :], error
+    return fresh, shas[len(part) :], None
 
 
 def stream(repository: Repository, shas: list[Sha]) -> Iterator[tuple[Sha, Patch]]:
