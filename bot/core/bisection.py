@@ -41,6 +41,10 @@ from bot.model import (
 )
 
 
+SPARE = 2
+"""Probes beyond ceil(log2 N) that a search may spend on evidence that misleads it."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Bisection:
     """The state of a search. Made by `start`; each `observe` returns the next state and leaves this one as it is."""
@@ -177,7 +181,9 @@ class Bisection:
             weights = np.fromiter((self.prior.get(s, 1.0) for s in self.dag.commits), np.float64, len(self.dag))
         skipped = self._with(Verdict.SKIP)
         tested = skipped | self._with(Verdict.GOOD) | self._with(Verdict.BAD)
-        return choose(self.dag, self._suspects, tested, skipped, weights, k)
+        asked = (tested & ~skipped & ~self.dag.bit(self.question.bad)).bit_count()
+        budget = math.ceil(math.log2(len(self.dag))) + SPARE - asked
+        return choose(self.dag, self._suspects, tested, skipped, weights, k, budget)
 
     def _decide(self) -> Finding | Ask:
         """How it ended, or what to ask next."""
