@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from bot.model.build import Build
 from bot.model.smoke import Case, Sha
 
 Named = Mapping[str, Mapping[str, str]]
@@ -50,7 +49,7 @@ class Inspect:
 class Inspection:
     """What came of `Inspect`; without traits if the commit does not build."""
 
-    build: Build
+    commit: Sha
     case: Case
     traits: Traits = field(default_factory=Traits)
 
