@@ -83,7 +83,7 @@ def search(
     *,
     merge_base: Sha | None = None,
     rules: Rules | None = None,
-    prior: Mapping[Sha, float] | None = None,
+    weigh: Callable[[Bisection], Mapping[Sha, float] | None] | None = None,
     clock: Callable[[], float] = time.time,
 ) -> Search:
     """Search until there is a finding.
@@ -91,19 +91,23 @@ def search(
     `perform` yields what a test brings: at least one run of the question's case, NOT_BUILT if the commit does not
     build. `record` keeps each fact as it comes, so that nothing is lost if the next one never does; runs are stamped
     with `clock` (seconds since the epoch). `known` are runs recorded before; of those, INFRA ones count no more, for
-    the machine may have been mended. `merge_base` of both ends is given if good is no ancestor of bad.
+    the machine may have been mended. `merge_base` of both ends is given if good is no ancestor of bad. `weigh` is asked
+    once, when the ends were run and before the first probe: how likely is each commit the first bad one?
 
     Raises what `perform` and `record` raise (`Stopped`, `InfraError`, `UserError`), with everything so far recorded;
     `InfraError` if a test brought no run.
     """
     began = clock()
-    state = Bisection.start(question, dag, merge_base=merge_base, rules=rules, prior=prior)
+    state = Bisection.start(question, dag, merge_base=merge_base, rules=rules)
     state, diary = _recall(state, known)
     earlier = len(state.runs)
     if earlier:
         progress.say(f"{earlier} runs at {len(diary)} commits were recorded before and are not repeated")
     new = 0
     while jobs := state.next_jobs():
+        if weigh is not None and state.phase is Phase.SEARCH:
+            state = replace(state, prior=weigh(state))
+            jobs, weigh = state.next_jobs(), None
         before, why = state, state.why(jobs[0].commit)
         new += jobs[0].commit not in diary
         _announce(state, jobs[0], why, len(diary), progress)

@@ -39,8 +39,9 @@ from bot.model import (
 )
 from bot.pipeline.bench import Bench, answers, host
 from bot.pipeline.reproduce import reproduce
+from bot.pipeline.weighing import Weighing
 from bot.smoke.inspect import inspect
-from bot.worker import installed
+from bot.worker import installed, look_at
 
 _RELEASED = re.compile(r"(master|main|stable-[\d.]+)\Z")
 
@@ -73,9 +74,10 @@ def investigate(bench: Bench, asked: Asked, perform: Perform) -> tuple[Report, S
     setup = asked.command or bench.rig.setup(question.case)
     known = answers(bench.store.runs(cases=[question.case], setups=[setup]))
     limits = bench.config.bisect
+    weighing = Weighing(bench, None if asked.command else lambda job: look_at(job, bench.rig), symptom)
     found = search(
         question, dag, perform, bench.keep, bench.progress,
-        known=known, merge_base=base, rules=Rules(min_runs=limits.min_runs, max_runs=limits.max_runs),
+        known=known, merge_base=base, rules=Rules(min_runs=limits.min_runs, max_runs=limits.max_runs), weigh=weighing,
     )  # fmt: skip
     finding = found.finding
     if isinstance(finding, Inconclusive) and found.steps[-1].runs[-1].outcome is Outcome.INFRA:
@@ -87,6 +89,7 @@ def investigate(bench: Bench, asked: Asked, perform: Perform) -> tuple[Report, S
     named = isinstance(finding, FirstBad | MergeConflict | Suspects)  # else nobody asks where else it fails
     table = _table(bench, asked, found.question.signature, blamed, perform) if named and not asked.command else ()
     report = _report(bench, asked, found, finding, blamed, table, time.monotonic() - began)
+    report = replace(report, evidence=weighing.moved(blamed) if blamed else ())
     if blamed and not asked.command:
         report = replace(report, reproduction=reproduce(bench, report))
     return report, found
