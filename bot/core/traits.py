@@ -37,7 +37,7 @@ def ram_blocks(text: str) -> Named:
 
 def device_tree(text: str) -> Named:
     """`info qtree`: device type to its properties. What several devices of a type have differently is one value."""
-    found: dict[str, dict[str, set[str]]] = {}
+    found: _Gathered = {}
     device: dict[str, set[str]] | None = None
     for line in text.splitlines():
         if match := _DEVICE.match(line):
@@ -46,12 +46,12 @@ def device_tree(text: str) -> Named:
             device = None
         elif device is not None and (match := _PROPERTY.match(line)):
             device.setdefault(match[1], set()).add(match[2].strip('"'))
-    return {name: {key: " | ".join(sorted(values)) for key, values in of.items()} for name, of in found.items()}
+    return _joined(found)
 
 
 def object_tree(text: str) -> Named:
     """`info qom-tree`: type of an object to the names of what it holds, each with its types."""
-    found: dict[str, dict[str, set[str]]] = {}
+    found: _Gathered = {}
     above: list[tuple[int, str]] = []
     for line in text.splitlines():
         if (match := _OBJECT.match(line)) is None:
@@ -64,7 +64,7 @@ def object_tree(text: str) -> Named:
         if above and not (kind == "irq" or name == "device"):
             found.setdefault(above[-1][1], {}).setdefault(_unescaped(name), set()).add(kind)
         above.append((depth, kind))
-    return {kind: {name: " | ".join(sorted(kinds)) for name, kinds in of.items()} for kind, of in found.items()}
+    return _joined(found)
 
 
 def _unescaped(name: str) -> str:
@@ -85,32 +85,43 @@ def machine_facts(entry: Mapping[str, Any]) -> tuple[Named, Named]:
 
 def sent(stream: Stream) -> dict[str, Named]:
     """A stream's sections, fields with sizes, subsections, and the PCI configuration of its devices."""
-    state: dict[str, dict[str, str]] = {}
-    config: dict[str, dict[str, str]] = {}
+    state: _Gathered = {}
+    config: _Gathered = {}
     for section in stream.devices:
         name = device_name(section.name)
-        state.setdefault(name, {})["version"] = str(section.version)
+        _add(state.setdefault(name, {}), "version", str(section.version))
         if section.state is not None:
             _fields(section.state, state)
             for space in _spaces(section):
-                config.setdefault(name, {}).update(pciconfig.registers(space))
+                for register, value in pciconfig.registers(space).items():
+                    _add(config.setdefault(name, {}), register, value)
     blocks = {block.name: {"size": f"{block.size:#x}"} for block in stream.blocks}
-    return {Area.SENT_RAM: blocks, Area.SENT: state, Area.PCI: config}
+    return {Area.SENT_RAM: blocks, Area.SENT: _joined(state), Area.PCI: _joined(config)}
 
 
-def _fields(state: State, found: dict[str, dict[str, str]]) -> None:
+_Gathered = dict[str, dict[str, set[str]]]
+"""Owner to names to all the values that things of one name have."""
+
+
+def _add(owner: dict[str, set[str]], name: str, value: str) -> None:
+    owner.setdefault(name, set()).add(value)
+
+
+def _joined(found: _Gathered) -> Named:
+    return {owner: {name: " | ".join(sorted(values)) for name, values in of.items()} for owner, of in found.items()}
+
+
+def _fields(state: State, found: _Gathered) -> None:
     """Fields by the name of the description that has them; elements of an array are one."""
     if state.name:
         mine = found.setdefault(state.name, {})
         if state.version is not None:
-            mine["version"] = str(state.version)
+            _add(mine, "version", str(state.version))
         for field in state.fields:
-            if field.state is None:
-                mine[_INDEX.sub("", field.name)] = f"{field.kind} {field.size}*{field.count}"
-            else:
-                mine[_INDEX.sub("", field.name)] = field.state.name or field.kind
+            value = f"{field.kind} {field.size}*{field.count}" if field.state is None else field.state.name
+            _add(mine, _INDEX.sub("", field.name), value or field.kind)
         for sub in state.subsections:
-            mine[sub.name] = "subsection"
+            _add(mine, sub.name, "subsection")
     for inner in (*(field.state for field in state.fields if field.state is not None), *state.subsections):
         _fields(inner, found)
 
