@@ -100,7 +100,11 @@ def play(task: Task, graph: Graph, known: Mapping[Sha, Patch], options: Options)
         target = task.binaries[0] if len(task.binaries) == 1 else None
         said = "\n".join(task.symptom) if options.symptom else ""
         prior = evidence.weigh(view, evidence.Failure(said, target)).weights
-    bad = frozenset(sha for sha in dag.commits if dag.history(sha)[dag.position(task.culprit)]) if options.culprit else frozenset()
+    bad = (
+        frozenset(sha for sha in dag.commits if dag.history(sha)[dag.position(task.culprit)])
+        if options.culprit
+        else frozenset()
+    )
     return _search(task, dag, prior, bad, options)
 
 
@@ -122,7 +126,7 @@ def _search(task: Task, dag: Dag, prior: Mapping[Sha, float] | None, bad: frozen
             rounds += 1
             seconds.append(took)
         elif state.phase is Phase.CONFIRMATION and not stated:
-            stated, guessed = getattr(state, "confidence", 1.0), state.suspects[0] == task.culprit
+            stated, guessed = state.confidence, state.suspect == task.culprit
         for job in jobs:
             if searching:
                 probes.setdefault(job.commit)
@@ -211,7 +215,10 @@ def show(found: dict[str, Any]) -> None:
         if s["tasks"]:
             saved = f"{s['saved']['mean']:.2f} ({s['saved']['low']:.2f}..{s['saved']['high']:.2f})"
             mean, median, p95, most = (s["probes"][k] for k in ("mean", "median", "p95", "max"))
-            print(f"{name:10}{s['tasks']:6}{mean:7.2f}{median:8.1f}{p95:5}{most:5}{s['git']['mean']:7.2f}{saved:>22}", end="")
+            print(
+                f"{name:10}{s['tasks']:6}{mean:7.2f}{median:8.1f}{p95:5}{most:5}{s['git']['mean']:7.2f}{saved:>22}",
+                end="",
+            )
             print(f"{s['over_cap']:6}{s['builds']:8.2f}{s['runs']:7.2f}{s['accuracy']:8.4f}  {s['endings']}")
     calibration = found["sets"]["all"].get("calibration", ())
     print("stated, right, tasks:", ", ".join(f"{a:.3f} {b:.3f} {n}" for a, b, n in calibration))
@@ -234,7 +241,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tasks", type=Path, required=True, help=".jsonl or .jsonl.xz")
     parser.add_argument("--repo", type=Path, help="a clone with the commits of the graph: their diffs are evidence")
     parser.add_argument("--cache", type=Path, help="where digests of diffs are kept (default: a cache of the user's)")
-    parser.add_argument("--noise", default="0,0", metavar="F,G", help="runs of bad commits that pass, of good that fail")
+    parser.add_argument(
+        "--noise", default="0,0", metavar="F,G", help="runs of bad commits that pass, of good that fail"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="tests asked for at once")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--since", type=int, metavar="YEAR", help="culprits of this year and later (2020)")
@@ -269,7 +278,9 @@ def main() -> int:
     chosen = _chosen(asked, _graph)
     if asked.repo and not asked.no_evidence:
         cache = asked.cache or Path.home() / ".cache" / "qemu-migration-bot" / "diffs"
-        wanted = sorted({i for task in {(t.good, t.bad): t for t in chosen}.values() for i in _graph.range(task.good, task.bad)})
+        wanted = sorted(
+            {i for task in {(t.good, t.bad): t for t in chosen}.values() for i in _graph.range(task.good, task.bad)}
+        )
         _known = diffs.read(Repository(asked.repo), (_graph.shas[i] for i in wanted), cache)
     options = Options(misses, false, asked.jobs, not asked.no_symptom, asked.no_culprit is None, not asked.no_evidence)
     if asked.processes > 1:
@@ -278,7 +289,10 @@ def main() -> int:
     else:
         played = [_played(options, task) for task in chosen]
     if asked.verify:
-        real = [(real_git(asked.repo, t.good, t.bad, t.culprit), p.git) for t, p in zip(chosen[: asked.verify], played, strict=False)]
+        real = [
+            (real_git(asked.repo, t.good, t.bad, t.culprit), p.git)
+            for t, p in zip(chosen[: asked.verify], played, strict=False)
+        ]
         print("git bisect itself:", *(statistics.mean(side) for side in zip(*real, strict=True)), file=sys.stderr)
     found = figures(played) | {"options": asdict(options)}
     if asked.json:

@@ -29,7 +29,11 @@ def git_probes(dag: Dag, culprit: Sha) -> int:
         off = np.abs(2 * below - n)
         near = suspects & ((off <= 1) | (off < n / 1024))
         first = near & merges if (near & merges).any() else near
-        probe = int(np.argmax(first)) if near.any() else int(np.argmax(np.where(suspects, np.minimum(below, n - below), -1)))
+        probe = (
+            int(np.argmax(first))
+            if near.any()
+            else int(np.argmax(np.where(suspects, np.minimum(below, n - below), -1)))
+        )
         history = dag.history(dag.commits[probe])
         suspects = suspects & history if history[holder] else suspects & ~history
         probes += 1
@@ -48,5 +52,11 @@ def real_git(repository: Path, good: Sha, bad: Sha, culprit: Sha) -> int:
         quiet = ["git", "clone", "--quiet", "--no-checkout", "--shared", str(repository), str(clone)]
         subprocess.run(quiet, env=env, check=True)
         git("bisect", "start", "--no-checkout", bad, good)
-        git("bisect", "run", "sh", "-c", f"echo >>{shlex.quote(str(count))}; ! git merge-base --is-ancestor {culprit} BISECT_HEAD")
+        git(
+            "bisect",
+            "run",
+            "sh",
+            "-c",
+            f"echo >>{shlex.quote(str(count))}; ! git merge-base --is-ancestor {culprit} BISECT_HEAD",
+        )
         return len(count.read_text().splitlines())

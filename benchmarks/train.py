@@ -26,7 +26,7 @@ from bot.host.git import Repository
 
 Floats = npt.NDArray[np.float64]
 _OTHERS = 400  # innocent commits drawn from each range
-_TRUST_PLAIN = 2.0  # how strongly factors are held near 0
+_TRUST_PLAIN = 8.0  # how strongly factors are held near 0
 _TRUST_WORDS = 1.0
 
 
@@ -132,6 +132,7 @@ def learn(graph: Graph, known: dict[str, Patch], chosen: list[Task]) -> dict[str
     names = evidence.features(tuple(everything.values()), evidence.Failure())[0]
     worded = [name for name in names if name.startswith(("rarest ", "more of "))]
     plain = [name for name in names if name not in worded and name != evidence.DIFFERS] + [evidence.FOREIGN]
+    plain = list(dict.fromkeys(plain))
     factors = dict(
         zip(plain, fit(examples(graph, known, chosen, plain, {}, _OTHERS), _TRUST_PLAIN).tolist(), strict=True)
     )

@@ -162,7 +162,7 @@ def _announce(state: Bisection, job: Test, why: str, done: int, progress: Progre
     if state.phase is not Phase.CONFIRMATION:
         progress.work(f"step {done + 1} of about {done + state.remaining}: testing {job.commit[:12]} ({why})")
         return
-    culprit, each = state.suspects[0], state.rules.min_runs
+    culprit, each = state.suspect, state.rules.min_runs
     shas = {culprit, *state.dag.parents[culprit], state.question.good, state.question.bad}
     ran = sum(min(state.count(sha).n, each) for sha in shas)
     progress.work(f"confirming {culprit[:12]}", ran, len(shas) * each)
@@ -180,13 +180,12 @@ def _tell(before: Bisection, state: Bisection, sha: Sha, done: int, pace: float,
             said += f"; {len(state.suspects)} suspects, about {left} steps and {_minutes(left * pace)} to go"
         progress.say(said)
     if state.phase is Phase.CONFIRMATION and before.phase is not Phase.CONFIRMATION:
-        progress.say(f"one suspect is left, {state.suspects[0][:12]}: repeating it, its parents and both ends in turns")
-    if before.passes == 1 < state.passes:
-        progress.say(
-            f"{sha[:12]} fails now and then ({seen.bad} of {seen.n}): a commit is good after {state.passes} passes"
-        )
+        progress.say(f"one suspect is left, {state.suspect[:12]}: repeating it, its parents and both ends in turns")
+    if before.belief is None and state.belief is not None:
+        what = f"fails now and then ({seen.bad} of {seen.n})" if seen.good and seen.bad else "contradicts earlier runs"
+        progress.say(f"{sha[:12]} {what}: from here on runs are weighed, none is taken at its word")
     if before.phase is Phase.CONFIRMATION and state.phase is Phase.SEARCH:
-        progress.say("the suspect is not alone any more: going on among older commits")
+        progress.say("the suspect is not alone any more: going on among the others")
     if isinstance(state.finding, Flaky):
         progress.say(f"{state.finding.commit[:12]} is flaky: bad in {state.finding.bad} of {state.finding.n} runs")
 

@@ -22,7 +22,7 @@ What may come instead:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -40,6 +40,8 @@ from bot.model import (
     Tally,
     Verdict,
 )
+
+_NOISE = 0.25  # share of its runs up to which a parent may fail and be compared
 
 
 class Phase(StrEnum):
@@ -60,6 +62,7 @@ class Rules:
     min_bad: int = 3  # k of a confirmation
     doubt: float = 0.001  # probability that a parent as bad as the culprit passed every time
     infra_retries: int = 3  # times that a commit is asked again when the machine failed
+    sure: float = 0.99  # probability at which a commit that noise hides is confirmed
     max_skips: int = 50  # suspects that could not be tested after which the rest is not asked either
 
     def __post_init__(self) -> None:
@@ -98,9 +101,11 @@ def confirm(
     skipped = tuple(sha for sha in (suspect, *parents) if _count(counts, sha).verdict is Verdict.SKIP)
     if skipped:
         return Suspects((suspect,), skipped)
+    culprit = _count(counts, suspect)
     for parent in parents:
-        if _count(counts, parent).bad:
-            return _bad_parent(suspect, parent, _count(counts, parent), rules)
+        seen = _count(counts, parent)
+        if seen.bad and (seen.n >= rules.max_runs or seen.bad > _NOISE * seen.n):
+            return _bad_parent(suspect, parent, seen, rules)
     wanted = _wanted(question, suspect, parents, counts, rules)
     if isinstance(wanted, Ask):
         stuck = next((w.commit for w in wanted.wants if _stuck(_count(counts, w.commit), rules)), None)
@@ -110,17 +115,17 @@ def confirm(
     return _conclude(question, suspect, parents, counts, binaries)
 
 
-def needed_passes(counts: Iterable[Count], rules: Rules) -> int:
-    """How many passes make a commit good: one, or, if commits fail now and then, as many as such a one hardly manages.
+def separated(bad: Count, good: Count, rules: Rules) -> bool:
+    """Whether a commit that shows the signature is good all the same: it does so far more rarely than a bad one.
 
-    The rate is that of all commits that ever failed; a commit of that rate passes so often with a probability below
-    `rules.doubt`. Bounded by `rules.min_runs` and `rules.max_runs`.
+    One half as bad as the bad one would have shown it so rarely with a probability below `rules.doubt`, and that chance
+    alone divides the failures of both like this is no likelier (Fisher's exact test).
     """
-    failing = [c for c in counts if c.bad]
-    good, n = sum(c.good for c in failing), sum(c.n for c in failing)
-    if not good:
-        return 1
-    return min(max(math.ceil(math.log(rules.doubt) / math.log(good / n)), rules.min_runs), rules.max_runs)
+    if not good.n or not bad.bad:
+        return False
+    half = bad.bad / bad.n / 2
+    rarely = sum(math.comb(good.n, i) * half**i * (1 - half) ** (good.n - i) for i in range(good.bad + 1))
+    return rarely < rules.doubt and _by_chance(bad, good) < rules.doubt
 
 
 def _count(counts: Mapping[Sha, Count], sha: Sha) -> Count:
@@ -164,15 +169,22 @@ def _enough(suspect: Sha, parents: Sequence[Sha], counts: Mapping[Sha, Count], r
     culprit = _count(counts, suspect)
     if culprit.n < rules.min_runs or culprit.bad < rules.min_bad:
         return False
+    tried = [_count(counts, parent) for parent in parents]
+    return all(seen.n >= rules.min_runs and _innocent(culprit, seen, rules) for seen in tried)
+
+
+def _innocent(culprit: Count, parent: Count, rules: Rules) -> bool:
+    if parent.bad:
+        return separated(culprit, parent, rules)
     passes = culprit.good / culprit.n
-    tried = [_count(counts, parent).n for parent in parents]
-    told = [passes**n < rules.doubt and (not passes or _by_chance(culprit, n) < rules.doubt) for n in tried]
-    return all(told) and min(tried) >= rules.min_runs
+    return passes**parent.n < rules.doubt and (not passes or _by_chance(culprit, parent) < rules.doubt)
 
 
-def _by_chance(culprit: Count, n: int) -> float:
-    """Probability that no failure falls on the n runs of a parent if it fails as often (Fisher's exact test)."""
-    return math.comb(culprit.n, culprit.bad) / math.comb(culprit.n + n, culprit.bad)
+def _by_chance(culprit: Count, parent: Count) -> float:
+    """Probability that so few failures fall on the runs of a parent if it fails as often (Fisher's exact test)."""
+    runs, failures = culprit.n + parent.n, culprit.bad + parent.bad
+    ways = sum(math.comb(parent.n, i) * math.comb(culprit.n, failures - i) for i in range(parent.bad + 1))
+    return ways / math.comb(runs, failures)
 
 
 def _conclude(

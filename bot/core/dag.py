@@ -135,6 +135,11 @@ class Dag:
     def __contains__(self, sha: object) -> bool:
         return sha in self._position
 
+    @property
+    def outside(self) -> frozenset[Sha]:
+        """Parents that are not in the range: good, or older than good."""
+        return frozenset(p for its in self.parents.values() for p in its if p not in self._position)
+
     def position(self, sha: Sha) -> int:
         """Where a commit stands in `commits`, and in every array by position."""
         return self._position[sha]

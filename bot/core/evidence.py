@@ -3,7 +3,8 @@
 Each piece of evidence has a name and a factor on the weight of a commit; the factors were learnt from culprits of
 QEMU's history dated before 2020 (`core.learnt`, made by `python -m benchmarks.train`). Three kinds, weakest first:
 
-- what any failure says: how large the patch is, which parts of the tree it touches, what its subject begins with;
+- what any failure says: how large the patch is, which parts of the tree it touches, which verbs its message has, how
+  late in the range it is;
 - what the failure's own words say: names, files and words of the message that stand in a commit's paths, changed lines,
   lines beside those, or message. A word counts the more, the fewer commits of the range have it;
 - names in which the two end binaries differ, if somebody compared them: a commit whose diff has one is hardly innocent.
@@ -93,7 +94,7 @@ def weigh(patches: Mapping[Sha, Patch], failure: Failure, *, unreachable: Callab
 
 
 def features(patches: Sequence[Patch], failure: Failure) -> tuple[tuple[str, ...], Floats]:
-    """Names of the evidence, and its strength by commit and name: what factors are learnt for."""
+    """Names of the evidence, and its strength by commit and name: what factors are learnt for. Oldest commit first."""
     names, columns = _plain(patches, failure.target)
     more, found = _worded(patches, failure)
     return (*names, *more), np.hstack([columns, found])
@@ -139,15 +140,16 @@ _IN_FAMILIES = {**_FAMILIES, "sparc64": "sparc", "arm": "arm"}
 
 
 def _plain(patches: Sequence[Patch], target: str | None) -> tuple[tuple[str, ...], Floats]:
-    """What size, paths and message say without a symptom."""
+    """What size, paths, message and place say without a symptom: most failures are seen soon after they came."""
     family = _FAMILIES.get((target or "").removesuffix("-softmmu"))
     rows = [_reasons(patch, family) for patch in patches]
     names = sorted({name for row in rows for name in row})
     place = {name: i for i, name in enumerate(names)}
-    found = np.zeros((len(patches), len(names)))
+    found = np.zeros((len(patches), len(names) + 1))
     for i, row in enumerate(rows):
         found[i, [place[name] for name in row]] = 1.0
-    return tuple(names), found
+    found[:, -1] = np.arange(len(patches)) / len(patches)
+    return (*names, LATE), found
 
 
 def _reasons(patch: Patch, family: str | None) -> list[str]:
@@ -185,6 +187,7 @@ def _verbs(patch: Patch) -> list[str]:
 # -- words of the failure -------------------------------------------------------------------------------------------
 
 FOREIGN = "of other targets"
+LATE = "late in the range"
 DIFFERS = "a name in which the ends differ"
 _FIELDS = ("paths", "changed", "around", "said")
 _KINDS = ("name", "file", "word", "part")

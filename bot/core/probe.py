@@ -51,7 +51,7 @@ def _best(
     information = np.minimum(below, _weight(dag, part, weights) - below)
     if weights is not None and budget is not None:
         information = _within(information, dag.weigh(part)[1], budget)
-    information *= _runs(np.flatnonzero(np.isin(positions, dag.positions(part & skipped))), len(positions))
+    information *= runs(np.flatnonzero(np.isin(positions, dag.positions(part & skipped))), len(positions))
     information[np.isin(positions, dag.positions(part & tested))] = -1.0
     best = int(np.argmax(information))
     return dag.commits[int(positions[best])] if information[best] >= 0 else None
@@ -68,7 +68,7 @@ def _within(information: Floats, below: Floats, budget: int) -> Floats:
     return np.where(kept, information + 1e-12, 0.0) if kept[: n - 1].any() else n - larger
 
 
-def _runs(skips: npt.NDArray[np.intp], n: int) -> Floats:
+def runs(skips: npt.NDArray[np.intp], n: int) -> Floats:
     """A guess for each of n neighbouring commits whether it can be tested, given the places of those that could not.
 
     What breaks a commit breaks its neighbours: the chance grows with the distance to the nearest skip, measured by
