@@ -9,8 +9,8 @@ is no ancestor of bad (as git bisect does), the search, the confirmation (`core.
 
 While the runs agree with one first bad commit and no noise at all, each is taken at its word and the next probe halves
 what is left: the search is that of `git bisect`, with weights. Once they contradict each other (a commit gave both
-answers, or a good one has a bad one in its history) they are weighed instead (`core.belief`): a commit is bad if that is
-likelier than not, the next run is the one that tells most for what it costs, and a commit is confirmed when it is
+answers, or a good one has a bad one in its history) they are weighed instead (`core.belief`): a commit is bad if that
+is likelier than not, the next run is the one that tells most for what it costs, and a commit is confirmed when it is
 likely enough. So what was taken for good too early becomes open again by itself.
 """
 
@@ -88,6 +88,10 @@ class Bisection:
             raise ValueError(f"the range is not {question.good}..{question.bad}: give what bad has and good has not")
         base = None if merge_base == question.good else merge_base
         return cls(question, dag, rules or Rules(), base, prior, signature=question.signature, _suspects=everything)
+
+    def weighted(self, prior: Mapping[Sha, float]) -> Bisection:
+        """The state with weights for the commits: how likely each is the first bad one, before any run."""
+        return _weighed(replace(self, prior=prior))
 
     # -- what came in --------------------------------------------------------------------------------------------
 
@@ -194,6 +198,8 @@ class Bisection:
         decided = self._decide()
         wants = decided.wants if isinstance(decided, Ask) else ()
         role = next((want.why for want in wants if want.commit == sha), None)
+        if role is None and self.count(sha).n:
+            return "once more"
         return role or ("midpoint, away from skipped commits" if self.skipped else "midpoint")
 
     def _with(self, verdict: Verdict) -> Commits:

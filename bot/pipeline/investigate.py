@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from bot.bisect.runner import Asked as SearchStep
@@ -13,7 +13,11 @@ from bot.bisect.runner import Search, search
 from bot.core import trailers
 from bot.core.confirmation import Rules
 from bot.core.dag import Dag
+from bot.core.evidence import Failure
+from bot.core.evidence import weigh as weigh_patches
+from bot.core.patch import Patch
 from bot.errors import InfraError
+from bot.host import diffs
 from bot.host.git import Conflict, Repository, Revert
 from bot.model import (
     Baseline,
@@ -73,9 +77,14 @@ def investigate(bench: Bench, asked: Asked, perform: Perform) -> tuple[Report, S
     setup = asked.command or bench.rig.setup(question.case)
     known = answers(bench.store.runs(cases=[question.case], setups=[setup]))
     limits = bench.config.bisect
+
+    def weigh(failing: Run) -> Mapping[Sha, float] | None:
+        return _prior(bench, dag, failing)
+
     found = search(
         question, dag, perform, bench.keep, bench.progress,
         known=known, merge_base=base, rules=Rules(min_runs=limits.min_runs, max_runs=limits.max_runs),
+        weigh=weigh,
     )  # fmt: skip
     finding = found.finding
     if isinstance(finding, Inconclusive) and found.steps[-1].runs[-1].outcome is Outcome.INFRA:
@@ -90,6 +99,18 @@ def investigate(bench: Bench, asked: Asked, perform: Perform) -> tuple[Report, S
     if blamed and not asked.command:
         report = replace(report, reproduction=reproduce(bench, report))
     return report, found
+
+
+def _prior(bench: Bench, dag: Dag, failing: Run) -> Mapping[Sha, float] | None:
+    """What the diffs of the range say before the first probe; None if git cannot read them: it is a help only."""
+    bench.progress.work(f"reading the diffs of {len(dag)} commits")
+    try:
+        found = diffs.read(bench.repository, dag.commits, bench.work / "diffs")
+    except InfraError as error:
+        bench.progress.say(f"no evidence from patches: {error}")
+        return None
+    failure = Failure(symptom(failing), failing.case.target)
+    return weigh_patches({sha: found.get(sha, Patch()) for sha in dag.commits}, failure).weights
 
 
 def _revert(bench: Bench, asked: Asked, finding: FirstBad, question: Question, perform: Perform) -> RevertOutcome:
