@@ -228,7 +228,20 @@ class Bisection:
         asked = (tested & ~skipped & ~self.dag.bit(self.question.bad)).bit_count()
         budget = math.ceil(math.log2(len(self.dag))) + SPARE - asked
         weights = None if self.prior is None else self._weights
-        return choose(self.dag, self._suspects, tested, skipped, weights, k, budget)
+        chosen = choose(self.dag, self._suspects, tested, skipped, weights, k, budget)
+        return (*self._doubts(chosen[0], cost), *chosen) if chosen and cost is not _same else chosen
+
+    def _doubts(self, probe: Sha, cost: Cost) -> tuple[Sha, ...]:
+        """The commit, if any, of which one run more tells more for what it costs than the next probe would.
+
+        Nothing contradicts its runs so far. But after a pass by luck all that follows is bad, and the longer it is, the
+        less likely: to ask again is cheaper than to find out in the end.
+        """
+        belief = self._believe()
+        told = {s: bits / cost(s) for s, bits in belief.again().items() if s in self.dag and not self._stuck(s)}
+        best = max(told, key=lambda sha: (told[sha], sha), default=None)
+        next_one = belief.information(self.dag)[self.dag.position(probe)] / cost(probe)
+        return (best,) if best is not None and told[best] > next_one else ()
 
     def _telling(self, belief: Belief) -> dict[Sha, float]:
         """Bits that one run more of a commit tells: of those that have been run, and of the best of those that have

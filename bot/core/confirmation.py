@@ -67,7 +67,7 @@ class Rules:
     min_bad: int = 3  # k of a confirmation
     doubt: float = 0.001  # probability that a parent as bad as the culprit passed every time
     infra_retries: int = 3  # times that a commit is asked again when the machine failed
-    sure: float = 0.99  # probability at which a commit that noise hides is confirmed
+    sure: float = 0.8  # probability at which a commit that noise hides is confirmed
     max_skips: int = 50  # suspects that could not be tested after which the rest is not asked either
 
     def __post_init__(self) -> None:
