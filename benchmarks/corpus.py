@@ -23,6 +23,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ import numpy as np
 
 from benchmarks.history import Y2020, Graph, Task, load, tasks
 from benchmarks.peer import git_probes, real_git
+from bot.bisect.runner import BUILD, TEST
 from bot.core import evidence
 from bot.core.bisection import Bisection
 from bot.core.confirmation import Phase
@@ -117,7 +119,7 @@ def _search(task: Task, dag: Dag, prior: Mapping[Sha, float] | None, bad: frozen
     stated, guessed = 0.0, False
     while True:
         began = time.perf_counter()
-        jobs = state.next_jobs(options.jobs)
+        jobs = state.next_jobs(options.jobs, lambda sha: TEST if sha in built else BUILD)
         took = time.perf_counter() - began
         if not jobs:
             break
@@ -188,7 +190,7 @@ _BINS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99, 1.0 + 1e-9)
 def _calibration(played: Sequence[Played]) -> list[tuple[float, float, int]]:
     """(mean confidence stated, share that was right, number) of the first suspects that went into confirmation."""
     found = []
-    for low, high in zip(_BINS, _BINS[1:], strict=False):
+    for low, high in pairwise(_BINS):
         part = [p for p in played if p.stated and low <= p.stated < high]
         if part:
             found.append((statistics.mean(p.stated for p in part), statistics.mean(p.guessed for p in part), len(part)))

@@ -9,9 +9,13 @@ from dataclasses import dataclass, field, replace
 from bot.core.bisection import Bisection
 from bot.core.confirmation import Phase, Rules
 from bot.core.dag import Dag
+from bot.core.verdict import judge
 from bot.errors import InfraError
 from bot.model import Build, BuildKind, Finding, Flaky, Outcome, Question, Run, Sha, Test, Verdict
 from bot.progress import Progress
+
+BUILD = 60.0  # seconds of an incremental build
+TEST = 3.0  # seconds of a smoke, with all that is around it
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,7 @@ def search(
     *,
     merge_base: Sha | None = None,
     rules: Rules | None = None,
-    weigh: Callable[[Bisection], Mapping[Sha, float] | None] | None = None,
+    weigh: Callable[[Run], Mapping[Sha, float] | None] | None = None,
     clock: Callable[[], float] = time.time,
 ) -> Search:
     """Search until there is a finding.
@@ -92,7 +96,8 @@ def search(
     build. `record` keeps each fact as it comes, so that nothing is lost if the next one never does; runs are stamped
     with `clock` (seconds since the epoch). `known` are runs recorded before; of those, INFRA ones count no more, for
     the machine may have been mended. `merge_base` of both ends is given if good is no ancestor of bad. `weigh` is asked
-    once, when the ends were run and before the first probe: how likely is each commit the first bad one?
+    once, when the ends were run, with the first run of the bad end that failed: how likely each commit is the one that
+    brought that.
 
     Raises what `perform` and `record` raise (`Stopped`, `InfraError`, `UserError`), with everything so far recorded;
     `InfraError` if a test brought no run.
@@ -100,14 +105,12 @@ def search(
     began = clock()
     state = Bisection.start(question, dag, merge_base=merge_base, rules=rules)
     state, diary = _recall(state, known)
+    state = _weighed(state, weigh)
     earlier = len(state.runs)
     if earlier:
         progress.say(f"{earlier} runs at {len(diary)} commits were recorded before and are not repeated")
     new = 0
-    while jobs := state.next_jobs():
-        if weigh is not None and state.phase is Phase.SEARCH:
-            state = replace(state, prior=weigh(state))
-            jobs, weigh = state.next_jobs(), None
+    while jobs := state.next_jobs(cost=_cost(state)):
         before, why = state, state.why(jobs[0].commit)
         new += jobs[0].commit not in diary
         _announce(state, jobs[0], why, len(diary), progress)
@@ -118,6 +121,7 @@ def search(
             state = state.observe(fact) if isinstance(fact, Run) else state
         if state is before:
             raise InfraError(f"testing {jobs[0].commit[:12]} brought no run of {question.case.id}")
+        state = _weighed(state, weigh)
         _tell(before, state, jobs[0].commit, len(diary), (clock() - began) / max(new, 1), progress)
     finding = state.finding
     assert finding is not None  # noqa: S101 - narrows the type; without one there were jobs
@@ -126,6 +130,23 @@ def search(
         for sha, step in diary.items()
     )
     return Search(state, finding, steps, _figures(state, steps, earlier), clock() - began)
+
+
+def _cost(state: Bisection) -> Callable[[Sha], float]:
+    """Seconds of one more test: a commit that was run is in the cache, any other has to be built."""
+    return lambda sha: TEST if state.count(sha).n else BUILD
+
+
+def _weighed(state: Bisection, weigh: Callable[[Run], Mapping[Sha, float] | None] | None) -> Bisection:
+    """The state with the weights of the commits, as soon as the failure is known that they are weighed for."""
+    if weigh is None or state.prior is not None or state.phase is Phase.ENDS:
+        return state
+    end = state.question.bad
+    failing = [r for r in state.runs if r.commit == end and judge(r, state.signature) is Verdict.BAD]
+    if not failing:
+        return state
+    prior = weigh(min(failing, key=lambda run: run.at))
+    return state if prior is None else state.weighted(prior)
 
 
 def _recall(state: Bisection, known: Iterable[Run]) -> tuple[Bisection, dict[Sha, _Step]]:

@@ -13,7 +13,7 @@ there are about as many as tested commits, and not for each of thousands of comm
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,7 @@ _NONE = 0.95  # of the prior, for each kind of noise, at a rate of 0
 _FLAKE = 0.02  # prior of a flake
 _FLAKES = np.array([0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 0.98])  # its rates
 _CURED = 1e-3  # chance that a commit without the culprit fails all the same every time
+_NEVER = -1e6  # log of 0, that can be subtracted
 _MASKED = 1e-4  # chance that one that has it never does
 
 
@@ -42,9 +43,9 @@ class Belief:
     _held: Mask  # by class and commit tested
     _of: npt.NDArray[np.int64]  # class by position
     _rates: _Rates
-    _given: Floats  # by class, commit tested and rates: log likelihood
     _normal: Floats  # by class: posterior of the rates
     _rate: float  # mean rate of a flake
+    _memo: dict[Sha, float] = field(default_factory=dict)
 
     def bad(self, dag: Dag, sha: Sha) -> float:
         """How likely a commit of the range is bad, if there is a culprit at all."""
@@ -60,16 +61,16 @@ class Belief:
         found: Floats = np.maximum(_entropy(often) - doubt - self.flake * _entropy(np.array(self._rate)), 0.0)
         return found
 
-    def again(self) -> dict[Sha, float]:
+    def again(self) -> Mapping[Sha, float]:
         """Bits that one run more tells, of each commit that was run."""
-        mass = np.bincount(self._of, self.weights, len(self._held))
-        found = {}
-        for i, sha in enumerate(self._tested):
-            fails = self._rates.next(self._held, self._given, self._normal, i)
-            often = float(mass @ fails) + self.flake * self._rate
-            doubt = float(mass @ _entropy(fails)) + self.flake * float(_entropy(np.array(self._rate)))
-            found[sha] = max(float(_entropy(np.array(often))) - doubt, 0.0)
-        return found
+        if not self._memo and self._tested:
+            mass = np.bincount(self._of, self.weights, len(self._held))
+            fails = self._rates.next(self._held, self._normal)  # by class and commit
+            rate = np.array(self._rate)
+            doubt = mass @ _entropy(fails) + self.flake * _entropy(rate)
+            bits = np.maximum(_entropy(mass @ fails + self.flake * rate) - doubt, 0.0)
+            self._memo.update(zip(self._tested, bits.tolist(), strict=True))
+        return self._memo
 
     @property
     def best(self) -> int:
@@ -93,8 +94,7 @@ def believe(dag: Dag, prior: Floats, counts: Mapping[Sha, Count]) -> Belief:
     held = holds[:, first].T if shas else np.zeros((len(first), 0), np.bool_)
     seen = [counts[sha] for sha in shas]
     rates = _Rates.of(seen)
-    given = rates.given(held)  # by class, commit tested, and rates
-    likely = given.sum(axis=1) + rates.prior
+    likely = held @ (rates.if_bad - rates.if_good) + rates.if_good.sum(axis=0) + rates.prior  # by class and rates
     flake = rates.flake
     top = max(float(likely.max()), float(flake.max()))
     joint, other = np.exp(likely - top), np.exp(flake - top) * _FLAKE
@@ -105,7 +105,7 @@ def believe(dag: Dag, prior: Floats, counts: Mapping[Sha, Count]) -> Belief:
     rate = float((other * _FLAKES).sum() / other.sum()) if other.sum() else 0.0
     normal = joint / np.maximum(joint.sum(axis=1, keepdims=True), 1e-300)
     flaky = float(other.sum() / whole)
-    return Belief(weights, flaky, dag.below(weights), tuple(shas), held, of, rates, given, normal, rate)
+    return Belief(weights, flaky, dag.below(weights), tuple(shas), held, of, rates, normal, rate)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,8 +115,9 @@ class _Rates:
     misses: Floats
     false: Floats
     prior: Floats
-    bad: Floats  # by commit and rates: of its runs if it is bad
-    good: Floats  # if it is good
+    bad: Floats  # by commit and rates: of its runs if they are those of a bad commit
+    if_bad: Floats  # if it is bad, and says the contrary every time now and then
+    if_good: Floats  # the same if it is good
     flake: Floats  # by rate: of all runs, if all is a flake
 
     @classmethod
@@ -127,21 +128,24 @@ class _Rates:
         bad = _times(goods, misses) + _times(bads, 1 - misses)
         good = _times(bads, false) + _times(goods, 1 - false)
         flake = (_times(bads, _FLAKES) + _times(goods, 1 - _FLAKES)).sum(axis=0) - np.log(len(_FLAKES))
-        return cls(misses, false, prior, bad, good, flake)
+        if_bad = np.logaddexp(np.log1p(-_MASKED) + bad, np.log(_MASKED) + good)
+        if_good = np.logaddexp(np.log1p(-_CURED) + good, np.log(_CURED) + bad)
+        return cls(
+            misses,
+            false,
+            prior,
+            np.maximum(bad, _NEVER),
+            np.maximum(if_bad, _NEVER),
+            np.maximum(if_good, _NEVER),
+            flake,
+        )
 
-    def given(self, held: Mask) -> Floats:
-        """By class, commit and rates: how likely the commit's runs are, also if it says the contrary every time."""
-        bad = np.logaddexp(np.log1p(-_MASKED) + self.bad, np.log(_MASKED) + self.good)
-        good = np.logaddexp(np.log1p(-_CURED) + self.good, np.log(_CURED) + self.bad)
-        found: Floats = np.where(held[:, :, None], bad[None], good[None])
-        return found
-
-    def next(self, held: Mask, given: Floats, normal: Floats, i: int) -> Floats:
-        """By class: how likely the next run of the i-th commit fails."""
-        with np.errstate(invalid="ignore"):
-            bad = np.exp(np.log(np.where(held[:, i, None], 1 - _MASKED, _CURED)) + self.bad[i] - given[:, i])
-        bad = np.nan_to_num(np.clip(bad, 0.0, 1.0))
-        found: Floats = (normal * (bad * (1 - self.misses) + (1 - bad) * self.false)).sum(axis=1)
+    def next(self, held: Mask, normal: Floats) -> Floats:
+        """By class and commit tested: how likely the next run of the commit fails; `held` says which it makes bad."""
+        bad = np.clip(np.exp(np.log1p(-_MASKED) + self.bad - self.if_bad), 0.0, 1.0)  # that it fails as bad ones do
+        good = np.clip(np.exp(np.log(_CURED) + self.bad - self.if_good), 0.0, 1.0)
+        fails = [normal @ (is_bad * (1 - self.misses) + (1 - is_bad) * self.false).T for is_bad in (bad, good)]
+        found: Floats = np.where(held, *fails)
         return found
 
 

@@ -9,8 +9,8 @@ is no ancestor of bad (as git bisect does), the search, the confirmation (`core.
 
 While the runs agree with one first bad commit and no noise at all, each is taken at its word and the next probe halves
 what is left: the search is that of `git bisect`, with weights. Once they contradict each other (a commit gave both
-answers, or a good one has a bad one in its history) they are weighed instead (`core.belief`): a commit is bad if that is
-likelier than not, the next run is the one that tells most for what it costs, and a commit is confirmed when it is
+answers, or a good one has a bad one in its history) they are weighed instead (`core.belief`): a commit is bad if that
+is likelier than not, the next run is the one that tells most for what it costs, and a commit is confirmed when it is
 likely enough. So what was taken for good too early becomes open again by itself.
 """
 
@@ -88,6 +88,10 @@ class Bisection:
             raise ValueError(f"the range is not {question.good}..{question.bad}: give what bad has and good has not")
         base = None if merge_base == question.good else merge_base
         return cls(question, dag, rules or Rules(), base, prior, signature=question.signature, _suspects=everything)
+
+    def weighted(self, prior: Mapping[Sha, float]) -> Bisection:
+        """The state with weights for the commits: how likely each is the first bad one, before any run."""
+        return _weighed(replace(self, prior=prior))
 
     # -- what came in --------------------------------------------------------------------------------------------
 
@@ -194,6 +198,8 @@ class Bisection:
         decided = self._decide()
         wants = decided.wants if isinstance(decided, Ask) else ()
         role = next((want.why for want in wants if want.commit == sha), None)
+        if role is None and self.count(sha).n:
+            return "once more"
         return role or ("midpoint, away from skipped commits" if self.skipped else "midpoint")
 
     def _with(self, verdict: Verdict) -> Commits:
@@ -222,7 +228,20 @@ class Bisection:
         asked = (tested & ~skipped & ~self.dag.bit(self.question.bad)).bit_count()
         budget = math.ceil(math.log2(len(self.dag))) + SPARE - asked
         weights = None if self.prior is None else self._weights
-        return choose(self.dag, self._suspects, tested, skipped, weights, k, budget)
+        chosen = choose(self.dag, self._suspects, tested, skipped, weights, k, budget)
+        return (*self._doubts(chosen[0], cost), *chosen) if chosen and cost is not _same else chosen
+
+    def _doubts(self, probe: Sha, cost: Cost) -> tuple[Sha, ...]:
+        """The commit, if any, of which one run more tells more for what it costs than the next probe would.
+
+        Nothing contradicts its runs so far. But after a pass by luck all that follows is bad, and the longer it is, the
+        less likely: to ask again is cheaper than to find out in the end.
+        """
+        belief = self._believe()
+        told = {s: bits / cost(s) for s, bits in belief.again().items() if s in self.dag and not self._stuck(s)}
+        best = max(told, key=lambda sha: (told[sha], sha), default=None)
+        next_one = belief.information(self.dag)[self.dag.position(probe)] / cost(probe)
+        return (best,) if best is not None and told[best] > next_one else ()
 
     def _telling(self, belief: Belief) -> dict[Sha, float]:
         """Bits that one run more of a commit tells: of those that have been run, and of the best of those that have

@@ -6,13 +6,18 @@ every time with a probability (1 - k/n)^n below 0.001. Where k < n, k/n is a gue
 because it failed; so there the chance that all k failures fall on its side though both are equally bad has to be below
 0.001 too. Both ends are repeated as well.
 
+A good commit may show a signature by accident, too. So a parent that does so now and then is still compared if it is
+far from as bad as the suspect (`separated`): one half as bad would have failed so rarely with a probability below
+0.001, and Fisher's test says the same of both. That takes some runs more, and the figures of both are told.
+
 What may come instead:
 
-- A parent in the range shows the signature: then it is bad, and `Bisection` goes on among older commits, with more
-  runs for each. Nobody has to be told; a verdict that rested on a lucky pass was corrected.
-- A parent outside the range, or one with a descendant that passes, shows it: the suspect did not bring it. If that
-  parent passes too it is `Flaky`, else `Inconclusive`: the failure is older than the good end and was cured there.
-- The good end shows it after it passed: `Flaky` (of the good end). The failure is older than the range.
+- A parent in the range shows the signature: the runs contradict each other now, and `Bisection` weighs them. If they
+  make the parent bad it goes on among older commits. Nobody has to be told; a verdict that rested on a lucky pass was
+  corrected.
+- A parent shows it in more than a quarter of its runs, and nobody older is likelier: the suspect did not bring it. If
+  that parent passes too it is `Flaky`, else `Inconclusive`: the failure is older than the good end and was cured there.
+- The good end shows it as often, beside the bad end: `Flaky` (of the good end). The failure is older than the range.
 - After 200 runs the numbers still do not suffice: `Flaky` (of the suspect): it may have been seen by accident.
 - A parent cannot be tested: `Suspects` with the parent as skipped. Nothing was compared, so nobody is blamed.
 - Suspect and parent are the same executable: `Inconclusive`. The commit did not change what was run.
@@ -62,7 +67,7 @@ class Rules:
     min_bad: int = 3  # k of a confirmation
     doubt: float = 0.001  # probability that a parent as bad as the culprit passed every time
     infra_retries: int = 3  # times that a commit is asked again when the machine failed
-    sure: float = 0.99  # probability at which a commit that noise hides is confirmed
+    sure: float = 0.8  # probability at which a commit that noise hides is confirmed
     max_skips: int = 50  # suspects that could not be tested after which the rest is not asked either
 
     def __post_init__(self) -> None:
@@ -101,7 +106,6 @@ def confirm(
     skipped = tuple(sha for sha in (suspect, *parents) if _count(counts, sha).verdict is Verdict.SKIP)
     if skipped:
         return Suspects((suspect,), skipped)
-    culprit = _count(counts, suspect)
     for parent in parents:
         seen = _count(counts, parent)
         if seen.bad and (seen.n >= rules.max_runs or seen.bad > _NOISE * seen.n):

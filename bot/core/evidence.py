@@ -74,7 +74,7 @@ class Prior:
 
 
 def weigh(patches: Mapping[Sha, Patch], failure: Failure, *, unreachable: Callable[[Sha], bool] | None = None) -> Prior:
-    """The weights of the commits of a range, which sum to 1.
+    """The weights of the commits of a range, oldest first, which sum to about 1.
 
     `unreachable` says of which commits a recorded build proves that they cannot reach the binary: those weigh nothing,
     unless it says so of all.
@@ -90,7 +90,8 @@ def weigh(patches: Mapping[Sha, Patch], failure: Failure, *, unreachable: Callab
         if can.any():
             shares, even = shares * can, can
     shares = (1 - FLOOR) * shares / shares.sum() + FLOOR * even / even.sum()
-    return Prior(tuple(patches), shares, names, scores)
+    rounded = np.array([float(f"{share:.3g}") for share in shares.tolist()])  # as a log has them: it replays exactly
+    return Prior(tuple(patches), rounded, names, scores)
 
 
 def features(patches: Sequence[Patch], failure: Failure) -> tuple[tuple[str, ...], Floats]:

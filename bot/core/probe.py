@@ -23,8 +23,8 @@ def choose(
     """At most k untested suspects that together cut the suspects into the most even parts, the best single one first.
 
     `tested` are the commits with any verdict, `skipped` those of them that could not be tested; `weights` is by
-    position in `dag` (None: all the same). With weights a `budget` of probes is kept to, if the graph lets it: the first
-    one leaves on either side no more suspects than the rest of the budget can halve down to one.
+    position in `dag` (None: all the same). With weights a `budget` of probes is kept to, if the graph lets it: the
+    first one leaves on either side no more suspects than the rest of the budget can halve down to one.
     """
     parts, probes = [suspects], list[Sha]()
     while parts and len(probes) < k:

@@ -39,7 +39,7 @@ from bot.model import (
 )
 from bot.pipeline.bench import Bench, answers, host
 from bot.pipeline.reproduce import reproduce
-from bot.pipeline.weighing import Weighing
+from bot.pipeline.weighing import Weighing, symptom
 from bot.smoke.inspect import inspect
 from bot.worker import installed, look_at
 
@@ -74,10 +74,11 @@ def investigate(bench: Bench, asked: Asked, perform: Perform) -> tuple[Report, S
     setup = asked.command or bench.rig.setup(question.case)
     known = answers(bench.store.runs(cases=[question.case], setups=[setup]))
     limits = bench.config.bisect
-    weighing = Weighing(bench, None if asked.command else lambda job: look_at(job, bench.rig), symptom)
+    weighing = Weighing(bench, dag, question, None if asked.command else lambda job: look_at(job, bench.rig))
     found = search(
         question, dag, perform, bench.keep, bench.progress,
-        known=known, merge_base=base, rules=Rules(min_runs=limits.min_runs, max_runs=limits.max_runs), weigh=weighing,
+        known=known, merge_base=base, rules=Rules(min_runs=limits.min_runs, max_runs=limits.max_runs),
+        weigh=weighing,
     )  # fmt: skip
     finding = found.finding
     if isinstance(finding, Inconclusive) and found.steps[-1].runs[-1].outcome is Outcome.INFRA:
@@ -244,15 +245,6 @@ def baseline_name(bench: Bench, baseline: Baseline, target: str) -> str:
     binary = installed(baseline, target)
     version = inspect(binary, stop=bench.stop).version.split()[0]
     return f"qemu-{version} ({binary.path})"
-
-
-def symptom(run: Run) -> str:
-    """What the failing side printed, verbatim: the destination's words, else the source's, else the message."""
-    logs = {log.name: log.text for log in run.observation.logs}
-    for name in ("destination.stderr", "source.stderr", "output"):
-        if logs.get(name, "").strip():
-            return logs[name].strip()
-    return run.observation.message
 
 
 def _releases(repository: Repository, bad: Sha, culprit: Sha) -> tuple[str, ...]:

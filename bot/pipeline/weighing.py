@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from bot.core import evidence
-from bot.core.bisection import Bisection
+from bot.core.dag import Dag
 from bot.core.ends import Nearness, differences, names, sharpen
 from bot.core.evidence import Failure
-from bot.errors import InfraError, Stopped, UserError
+from bot.core.patch import Patch
+from bot.errors import InfraError, UserError
 from bot.host import diffs
-from bot.model import Build, Difference, Inspect, Inspection, Run, Sha, Signature, Traits
+from bot.model import Build, Difference, Inspect, Inspection, Question, Run, Sha, Signature, Traits
 from bot.pipeline.bench import Bench
 from bot.report.safe import line
 
@@ -28,44 +29,39 @@ class Weighing:
     """What moved the weights of a search; filled when the search asks for them."""
 
     bench: Bench
+    dag: Dag
+    question: Question
     look_at: LookAt | None  # None: there is no QEMU to look at
-    symptom: Callable[[Run], str]
     weights: Mapping[Sha, float] = field(default_factory=dict)
     differing: Mapping[Sha, tuple[str, ...]] = field(default_factory=dict)
 
-    def __call__(self, state: Bisection) -> Mapping[Sha, float] | None:
-        """The prior of a search whose ends were run."""
-        question, bench = state.question, self.bench
-        bad = next((run for run in state.runs if run.commit == question.bad and run.signature is not None), None)
+    def __call__(self, failing: Run) -> Mapping[Sha, float] | None:
+        """How likely each commit of the range is the one that brought a failure of the bad end; None: nothing known."""
+        bench = self.bench
+        bench.progress.work(f"reading the diffs of {len(self.dag)} commits")
         try:
-            patches = diffs.read(bench.repository, state.dag.commits, bench.work / "diffs")
+            read = diffs.read(bench.repository, self.dag.commits, bench.work / "diffs")
         except InfraError as error:
-            bench.progress.say(f"the patches of the range are not looked at: {error}")
+            bench.progress.say(f"no evidence from patches: {error}")
             return None
-        failure = Failure(self.symptom(bad) if bad else "", question.case.target)
-        self.weights = evidence.weigh(patches, failure).weights
-        found = self._compared(question.good, question.bad, state)
+        patches = {sha: read.get(sha, Patch()) for sha in self.dag.commits}
+        self.weights = evidence.weigh(patches, Failure(symptom(failing), failing.case.target)).weights
+        found = differences(*(self._traits(sha) for sha in (self.question.good, self.question.bad)))
         if found:
-            sharp = sharpen(self.weights, patches, names(found, state.signature))
+            sharp = sharpen(self.weights, patches, names(found, failing.signature))
             self.weights, self.differing = sharp.weights, sharp.names
-            bench.progress.say(_said(found, state.signature, self.weights, self.differing))
+            bench.progress.say(_said(found, failing.signature, self.weights, self.differing))
         return self.weights
 
-    def _compared(self, good: Sha, bad: Sha, state: Bisection) -> tuple[Difference, ...]:
-        """In what the binaries of the two ends differ; nothing where one cannot be looked at."""
-        seen = [self._traits(sha, state) for sha in (good, bad)]
-        return differences(*seen)
-
-    def _traits(self, sha: Sha, state: Bisection) -> Traits:
+    def _traits(self, sha: Sha) -> Traits:
+        """What an end looks like; nothing if it cannot be looked at."""
         if self.look_at is None:
             return Traits()
         try:
-            for fact in self.look_at(Inspect(sha, state.question.case)):
+            for fact in self.look_at(Inspect(sha, self.question.case)):
                 if isinstance(fact, Inspection):
                     return fact.traits
                 self.bench.keep(fact)
-        except Stopped:
-            raise
         except (UserError, InfraError) as error:
             self.bench.progress.say(f"{sha[:12]} is not compared with the other end: {error}")
         return Traits()
@@ -98,3 +94,12 @@ def _said(
 
 def _count(commits: int) -> str:
     return "1 commit" if commits == 1 else f"each of {commits} commits"
+
+
+def symptom(run: Run) -> str:
+    """What the failing side printed, verbatim: the destination's words, else the source's, else the message."""
+    logs = {log.name: log.text for log in run.observation.logs}
+    for name in ("destination.stderr", "source.stderr", "output"):
+        if logs.get(name, "").strip():
+            return logs[name].strip()
+    return run.observation.message

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from bot.bisect.runner import Search, search
-from bot.core.bisection import Bisection
 from bot.core.dag import Dag
 from bot.errors import InfraError, Stopped
 from bot.model import Build, BuildKind, FirstBad, MergeConflict, Outcome, Question, Run, Verdict
@@ -217,16 +216,17 @@ def test_as_few_probes_as_git_bisect_run_and_the_same_answer(tmp_path: Path, dra
 
 def test_weights_are_asked_for_once_between_the_ends_and_the_first_probe(line: History) -> None:
     """With all the weight on one commit it is tested first, then its parent: two probes instead of five."""
-    asked: list[int] = []
+    kept: list[Build | Run] = []
+    asked: list[tuple[str, int]] = []
 
-    def weigh(state: Bisection) -> dict[str, float]:
-        asked.append(len(state.runs))
-        return {sha: 1000.0 if line.name(sha) == "20" else 1.0 for sha in state.dag.commits}
+    def weigh(failing: Run) -> dict[str, float]:
+        asked.append((line.name(failing.commit), sum(isinstance(fact, Run) for fact in kept)))
+        return {sha: 1000.0 if name == "20" else 1.0 for name, sha in line.shas.items() if name != "0"}
 
-    found = ask(line, World(line, {"20": ""}), lambda _: None, weigh=weigh)
+    found = ask(line, World(line, {"20": ""}), kept.append, weigh=weigh)
     assert isinstance(found.finding, FirstBad) and line.name(found.finding.commit) == "20"
     assert {line.name(step.commit) for step in found.steps} == {"32", "0", "20", "19"}
-    assert asked == [2]
+    assert asked == [("32", 2)]
     unweighed = ask(line, World(line, {"20": ""}), lambda _: None, weigh=lambda _: None)
     assert [s.commit for s in unweighed.steps] == [
         s.commit for s in ask(line, World(line, {"20": ""}), lambda _: None).steps
