@@ -46,9 +46,16 @@ def _weight(dag: Dag, part: Commits, weights: Floats | None) -> float:
 def _best(
     dag: Dag, part: Commits, tested: Commits, skipped: Commits, weights: Floats | None, budget: int | None
 ) -> Sha | None:
-    """The untested commit of a part with the most information: the smaller side of its cut, times its chance to run."""
+    """The untested commit of a part with the most information: the smaller side of its cut, times its chance to run.
+
+    One that has more than half of the weight comes first: if it is the first bad one it has to be run in any case, as
+    its parent has, and a probe between would be one more.
+    """
     positions, below = dag.weigh(part, weights)
-    information = np.minimum(below, _weight(dag, part, weights) - below)
+    whole = _weight(dag, part, weights)
+    information = np.minimum(below, whole - below)
+    if weights is not None:
+        information = np.where(weights[positions] > whole / 2, whole, information)
     if weights is not None and budget is not None:
         information = _within(information, dag.weigh(part)[1], budget)
     information *= runs(np.flatnonzero(np.isin(positions, dag.positions(part & skipped))), len(positions))
