@@ -24,7 +24,8 @@ from bot.model import Sha
 
 _MISSES = np.array([0.0, 0.01, 0.03, 0.06, 0.12, 0.25, 0.5, 0.7, 0.85, 0.95])
 _FALSE = np.array([0.0, 0.01, 0.03, 0.06, 0.12, 0.25])
-_NONE = 0.95  # of the prior, for each kind of noise, at a rate of 0
+_NONE = 0.85  # of the prior, for each kind of noise, at a rate of 0
+_FALLING = 0.7  # how much less likely each rate is than the next lower one
 _FLAKE = 0.02  # prior of a flake
 _FLAKES = np.array([0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 0.98])  # its rates
 _CURED = 1e-3  # chance that a commit without the culprit fails all the same every time
@@ -150,8 +151,9 @@ class _Rates:
 
 
 def _spread(n: int) -> Floats:
-    """The prior of a grid of n rates of which the first is 0."""
-    return np.array([_NONE, *[(1 - _NONE) / (n - 1)] * (n - 1)])
+    """The prior of a grid of n rates of which the first is 0: each of the others less likely than the one before."""
+    falling = _FALLING ** np.arange(n - 1)
+    return np.array([_NONE, *((1 - _NONE) * falling / falling.sum())])
 
 
 def _times(counts: npt.NDArray[np.int64], rates: Floats) -> Floats:

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -34,13 +35,12 @@ _ARGS = (
 def read(repository: Repository, shas: Iterable[Sha], cache: Path | None = None) -> dict[Sha, Patch]:
     """The digest of each commit, from the packs in `cache` as far as they have it.
 
-    A commit of which git cannot read a file (in a clone that is not whole) is left out. Raises `InfraError` with git's
-    words if that is so of more than a few.
+    A commit that the repository has not, or of which git cannot read a file (in a clone that is not whole), is left
+    out. Raises `InfraError` with git's words if it cannot read more than a few.
     """
     wanted = dict.fromkeys(shas)
     found = _packed(cache, wanted) if cache else {}
-    missing = [sha for sha in wanted if sha not in found]
-    left, unread = missing, 0
+    left, unread = _there(repository, [sha for sha in wanted if sha not in found]), 0
     while left:
         fresh, left, trouble = _some(repository, left)
         found |= fresh
@@ -50,6 +50,15 @@ def read(repository: Repository, shas: Iterable[Sha], cache: Path | None = None)
         if cache and fresh:
             _pack(cache, fresh)
     return found
+
+
+def _there(repository: Repository, shas: list[Sha]) -> list[Sha]:
+    """Those of the commits that the repository has."""
+    with tempfile.TemporaryFile() as asked:
+        asked.write("".join(f"{sha}\n" for sha in shas).encode())
+        asked.seek(0)
+        out = b"".join(repository.stream("cat-file", "--batch-check=%(objecttype)", stdin=asked)).decode()
+    return [sha for sha, kind in zip(shas, out.splitlines(), strict=True) if kind == "commit"] if shas else []
 
 
 def _some(repository: Repository, shas: list[Sha]) -> tuple[dict[Sha, Patch], list[Sha], InfraError | None]:
@@ -135,13 +144,13 @@ def _packed(cache: Path, wanted: Mapping[Sha, None]) -> dict[Sha, Patch]:
     """What the packs have of the commits wanted. A pack that cannot be read is one that is not there."""
     found: dict[Sha, Patch] = {}
     for file in sorted(cache.glob(f"*.v{_FORMAT}.npz")):
-        with contextlib.suppress(OSError, ValueError, KeyError, EOFError):
+        with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             found |= _unpack(file, {sha for sha in wanted if sha not in found})
     return found
 
 
 def _unpack(file: Path, wanted: set[Sha]) -> dict[Sha, Patch]:
-    with np.load(file, allow_pickle=False) as pack:
+    with file.open("rb") as opened, np.load(opened, allow_pickle=False) as pack:
         shas = [sha.decode() for sha in pack["shas"].tolist()]
         rows = [i for i, sha in enumerate(shas) if sha in wanted]
         if not rows:
