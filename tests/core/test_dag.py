@@ -149,7 +149,6 @@ def test_a_commit_with_most_of_the_weight_comes_first_then_its_parent() -> None:
     assert choose(dag, left, tip | dag.bit("c40"), 0, weights)[0] == "c39"
 
 
-
 def test_skips_are_left_by_growing_strides() -> None:
     """A broken window of 300 in 1,000 commits is left after few skips."""
     dag = Dag.of({f"c{i}": (f"c{i - 1}",) for i in range(1000)})
