@@ -15,7 +15,7 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
-from bot.core.patch import Patch, Words, hashed, spelled, tokens
+from bot.core.patch import NO_WORDS, Patch, Words, hashed, spelled, tokens
 from bot.core.signature import device_name
 from bot.model import Area, Difference, Sha, Signature, Traits
 
@@ -26,6 +26,11 @@ _KIND = re.compile(r"(?:-[a-z0-9_]+-cpu|-machine|-device|-memory-region)$")  # w
 _INDEX = re.compile(r"\[[\d.]*\]|@.*$")
 _VALUE = re.compile(r"[A-Za-z][\w.-]*$")
 _PLAIN = {"true", "false", "none", "auto", "null", "yes", "off", "version", "size", "used", "total", "subsection"}
+
+_SOURCE = re.compile(
+    r".*\.(c|cc|h|inc|S|json|hx|mak|py|sh|build)\Z|(pc-bios|roms|target|default-configs|configs)/|.*(Kconfig|configure|Makefile)"
+)
+_APART = re.compile(r"(docs|tests|contrib|qga|python|\.\w+)/")
 
 Floats = npt.NDArray[np.float64]
 
@@ -145,7 +150,7 @@ def sharpen(prior: Mapping[Sha, float], patches: Mapping[Sha, Patch], wanted: Ma
     """
     shas = [sha for sha in prior if sha in patches]
     before = np.array([prior[sha] for sha in shas])
-    rows = _holders([patches[sha].changed for sha in shas], list(wanted))
+    rows = _holders([patches[sha].changed if _built(patches[sha]) else NO_WORDS for sha in shas], list(wanted))
     held = {name: row for name, row in zip(wanted, rows, strict=True) if len(row)}
     share = np.zeros(len(shas))
     steps: dict[Nearness, list[str]] = {}
@@ -165,6 +170,11 @@ def sharpen(prior: Mapping[Sha, float], patches: Mapping[Sha, Patch], wanted: Ma
             has.setdefault(shas[i], []).append(name)
     weights = {**prior, **dict(zip(shas, after.tolist(), strict=True))}
     return Sharpened(weights, {sha: tuple(its) for sha, its in has.items()})
+
+
+def _built(patch: Patch) -> bool:
+    """Whether a commit changes anything that a binary is made of: a manual or a test may name what it will."""
+    return any(_SOURCE.match(path) and not _APART.match(path) for path in patch.paths)
 
 
 def _holders(changed: Sequence[Words], wanted: Sequence[str]) -> list[npt.NDArray[np.int64]]:

@@ -149,6 +149,15 @@ def test_names_that_no_commit_has_change_nothing() -> None:
     assert sharpen(EVEN, patches(**DULL), {}).weights == EVEN
 
 
+def test_a_manual_or_a_test_that_has_the_name_is_no_suspect() -> None:
+    changed = patches(**DULL | {"c1": "pc.ram"})
+    for i, path in enumerate(("docs/system/x.rst", "tests/qtest/x.c", "qemu-doc.texi", "MAINTAINERS")):
+        changed[f"c{i + 5}"] = Patch((path,), 1, changed=words(b"pc.ram"))
+    sharp = sharpen(EVEN, changed, {"pc.ram": Nearness.SAME})
+    assert set(sharp.names) == {"c1"}
+    assert sharp.weights["c5"] == sharp.weights["c0"] == pytest.approx((1 - BELIEVED) / 10)
+
+
 def test_a_commit_whose_diff_could_not_be_read_keeps_its_weight() -> None:
     changed = patches(c0="pc.ram", c1="int i;")
     sharp = sharpen(EVEN, changed, {"pc.ram": Nearness.SAME})
