@@ -25,6 +25,8 @@ from bot.model import (
     Build,
     Case,
     Direction,
+    Inspect,
+    Inspection,
     Inventory,
     Log,
     Observation,
@@ -41,7 +43,9 @@ from bot.smoke.argv import machine_options
 from bot.smoke.control import Controls
 from bot.smoke.golden import Goldens
 from bot.smoke.inspect import identify, inspect
+from bot.smoke.look import look
 from bot.smoke.pool import Piece, smokes
+from bot.smoke.smoke import settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +182,28 @@ def perform(job: Test, rig: Rig) -> Iterator[Build | Run]:
                     yield made
         work = [(case, others[case.baseline]) for _ in range(job.times) for case in cases]
         yield from _smokes(job.commit, build.binary, work, rig)
+
+
+def look_at(job: Inspect, rig: Rig) -> Iterator[Build | Inspection]:
+    """Build job.commit and say what its binary looks like, started as the commit's side of the case; it takes seconds.
+
+    What cannot be had is missing in the traits; a commit that does not build has none.
+    """
+    case, profile = job.case, rig.profile(job.case)
+    build = rig.build(job.commit, case.target)
+    yield build
+    if build.binary is None:
+        yield Inspection(job.commit, case)
+        return
+    other, made = rig.other(case)
+    if made is not None:
+        yield made
+    common = settled(
+        case, profile, *_sides(case, build.binary, other), rig.smoke,
+        controls=rig.controls, scratch=rig.scratch, stop=rig.stop,
+    )  # fmt: skip
+    extra = profile.destination_args if case.direction is Direction.FORWARD else profile.source_args
+    yield Inspection(job.commit, case, look(build.binary, common, extra, rig.scratch, rig.stop))
 
 
 def _smokes(commit: Sha, binary: Binary, work: Sequence[tuple[Case, Binary | None]], rig: Rig) -> Iterator[Run]:

@@ -91,6 +91,19 @@ def test_bisect_names_the_culprit_and_writes_what_git_can_replay(simple: Place) 
     assert simple.run("replay", str(log), code=0).stdout.splitlines()[-1] == f"first bad commit: {shas[5]}"
 
 
+def test_a_name_in_which_the_ends_differ_leads_to_the_culprit(tmp_path: Path) -> None:
+    """One commit of forty names the device that only the bad end has: it and its parent are all that is built."""
+    watched = ("-device", "i6300esb")
+    world = place(tmp_path, *[GOOD] * 32, *[watched] * 8)
+    done = world.bisect("master~40..master", "--machine", "pc-i440fx-7.2", "--destination", str(QEMU), code=0)
+    assert f"first bad commit: {world.shas[33][:12]}" in done.stdout
+    assert "40 commits; 4 tested" in done.stdout
+    assert re.search(rf"the ends differ in \d+ things.* is {world.shas[33][:12]}", done.stderr)
+    report = json.loads((world.path / "work" / "out" / "r0001" / "report.json").read_text())["report"]
+    assert report["evidence"] == ["the ends differ in i6300esb, which 1 commit of 40 has in its changed lines"]
+    assert "before the first probe: the ends differ in i6300esb" in world.run("show", "r0001", code=0).stdout
+
+
 def test_the_same_question_again_runs_nothing(simple: Place) -> None:
     simple.bisect(f"{simple.shas[0]}..master", code=0)
     before = simple.run("status", code=0).stdout

@@ -24,6 +24,7 @@ from bot.model import Commit, Finding, FirstBad, MergeConflict, Question, Run, S
 _FORMAT = 1
 _DATA = "# bot: "
 _COMMIT = "# commit: "
+_WEIGHT = "~"  # before the weight that a commit had before the first probe, if they were not all the same
 _HEX = re.compile(r"[0-9a-f]{40}\Z")
 _LEFT_OUT = {"observation": {"logs", "argv"}}  # long, and no verdict comes from it
 
@@ -58,11 +59,12 @@ class Logged:
     rules: Rules
     parents: Mapping[Sha, tuple[Sha, ...]]
     runs: tuple[Run, ...]
+    prior: Mapping[Sha, float] | None = None
 
     def replay(self) -> Bisection:
         """The state after all runs: the same verdicts, suspects and finding as when it was searched."""
         dag = Dag.of(self.parents)
-        state = Bisection.start(self.question, dag, merge_base=self.merge_base, rules=self.rules)
+        state = Bisection.start(self.question, dag, merge_base=self.merge_base, rules=self.rules, prior=self.prior)
         for run in self.runs:
             state = state.observe(run)
         return state
@@ -80,8 +82,12 @@ def render(search: Search, commits: Mapping[Sha, Commit]) -> str:
     header = _Header(_FORMAT, state.question, state.rules, state.merge_base)
     lines.append(_DATA + _json(_header, header))
     lines += [_DATA + _json(_entry, _Entry(run)) for run in state.runs]
-    lines += [_COMMIT + " ".join((sha, *its)) for sha, its in state.dag.parents.items()]
+    lines += [_COMMIT + " ".join((sha, *its, *_share(state, sha))) for sha, its in state.dag.parents.items()]
     return "\n".join(lines) + "\n"
+
+
+def _share(state: Bisection, sha: Sha) -> tuple[str, ...]:
+    return () if state.prior is None else (f"{_WEIGHT}{state.prior[sha]!r}",)
 
 
 def _conclusion(state: Bisection) -> Iterator[tuple[Sha, Verdict]]:
@@ -140,10 +146,13 @@ def parse(text: str, name: str = "log") -> Logged:
     header: _Header | None = None
     runs: list[Run] = []
     parents: dict[Sha, tuple[Sha, ...]] = {}
+    prior: dict[Sha, float] = {}
     for number, line in enumerate(text.split("\n"), 1):
         try:
             if line.startswith(_COMMIT):
                 sha, *its = line.removeprefix(_COMMIT).split()
+                if its and its[-1].startswith(_WEIGHT):
+                    prior[sha] = float(its.pop().removeprefix(_WEIGHT))
                 parents[_sha(sha)] = tuple(map(_sha, its))
             elif line.startswith(_DATA) and header is None:
                 header = _header.validate_json(line.removeprefix(_DATA))
@@ -161,7 +170,7 @@ def parse(text: str, name: str = "log") -> Logged:
         raise UserError(
             f"{name}: the log has format {header.format}, this bot reads {_FORMAT}: take the bot it is from"
         )
-    logged = Logged(header.question, header.merge_base, header.rules, parents, tuple(runs))
+    logged = Logged(header.question, header.merge_base, header.rules, parents, tuple(runs), prior or None)
     try:
         logged.replay()
     except ValueError as error:

@@ -9,9 +9,13 @@ from dataclasses import dataclass, field, replace
 from bot.core.bisection import Bisection
 from bot.core.confirmation import Phase, Rules
 from bot.core.dag import Dag
+from bot.core.verdict import judge
 from bot.errors import InfraError
 from bot.model import Build, BuildKind, Finding, Flaky, Outcome, Question, Run, Sha, Test, Verdict
 from bot.progress import Progress
+
+BUILD = 60.0  # seconds of an incremental build
+TEST = 8.0  # seconds that a test of a built commit is put at: a smoke takes 0.3, other cases much more
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,7 @@ def search(
     *,
     merge_base: Sha | None = None,
     rules: Rules | None = None,
-    prior: Mapping[Sha, float] | None = None,
+    weigh: Callable[[Run], Mapping[Sha, float] | None] | None = None,
     clock: Callable[[], float] = time.time,
 ) -> Search:
     """Search until there is a finding.
@@ -91,19 +95,22 @@ def search(
     `perform` yields what a test brings: at least one run of the question's case, NOT_BUILT if the commit does not
     build. `record` keeps each fact as it comes, so that nothing is lost if the next one never does; runs are stamped
     with `clock` (seconds since the epoch). `known` are runs recorded before; of those, INFRA ones count no more, for
-    the machine may have been mended. `merge_base` of both ends is given if good is no ancestor of bad.
+    the machine may have been mended. `merge_base` of both ends is given if good is no ancestor of bad. `weigh` is asked
+    once, when the ends were run, with the first run of the bad end that failed: how likely each commit is the one that
+    brought that.
 
     Raises what `perform` and `record` raise (`Stopped`, `InfraError`, `UserError`), with everything so far recorded;
     `InfraError` if a test brought no run.
     """
     began = clock()
-    state = Bisection.start(question, dag, merge_base=merge_base, rules=rules, prior=prior)
+    state = Bisection.start(question, dag, merge_base=merge_base, rules=rules)
     state, diary = _recall(state, known)
+    state = _weighed(state, weigh)
     earlier = len(state.runs)
     if earlier:
         progress.say(f"{earlier} runs at {len(diary)} commits were recorded before and are not repeated")
     new = 0
-    while jobs := state.next_jobs():
+    while jobs := state.next_jobs(cost=_cost(state)):
         before, why = state, state.why(jobs[0].commit)
         new += jobs[0].commit not in diary
         _announce(state, jobs[0], why, len(diary), progress)
@@ -114,6 +121,7 @@ def search(
             state = state.observe(fact) if isinstance(fact, Run) else state
         if state is before:
             raise InfraError(f"testing {jobs[0].commit[:12]} brought no run of {question.case.id}")
+        state = _weighed(state, weigh)
         _tell(before, state, jobs[0].commit, len(diary), (clock() - began) / max(new, 1), progress)
     finding = state.finding
     assert finding is not None  # noqa: S101 - narrows the type; without one there were jobs
@@ -122,6 +130,23 @@ def search(
         for sha, step in diary.items()
     )
     return Search(state, finding, steps, _figures(state, steps, earlier), clock() - began)
+
+
+def _cost(state: Bisection) -> Callable[[Sha], float]:
+    """Seconds of one more test: a commit that was run is in the cache, any other has to be built."""
+    return lambda sha: TEST if state.count(sha).n else BUILD
+
+
+def _weighed(state: Bisection, weigh: Callable[[Run], Mapping[Sha, float] | None] | None) -> Bisection:
+    """The state with the weights of the commits, as soon as the failure is known that they are weighed for."""
+    if weigh is None or state.prior is not None or state.phase is Phase.ENDS:
+        return state
+    end = state.question.bad
+    failing = [r for r in state.runs if r.commit == end and judge(r, state.signature) is Verdict.BAD]
+    if not failing:
+        return state
+    prior = weigh(min(failing, key=lambda run: run.at))
+    return state if prior is None else state.weighted(prior)
 
 
 def _recall(state: Bisection, known: Iterable[Run]) -> tuple[Bisection, dict[Sha, _Step]]:
@@ -158,7 +183,7 @@ def _announce(state: Bisection, job: Test, why: str, done: int, progress: Progre
     if state.phase is not Phase.CONFIRMATION:
         progress.work(f"step {done + 1} of about {done + state.remaining}: testing {job.commit[:12]} ({why})")
         return
-    culprit, each = state.suspects[0], state.rules.min_runs
+    culprit, each = state.suspect, state.rules.min_runs
     shas = {culprit, *state.dag.parents[culprit], state.question.good, state.question.bad}
     ran = sum(min(state.count(sha).n, each) for sha in shas)
     progress.work(f"confirming {culprit[:12]}", ran, len(shas) * each)
@@ -176,13 +201,12 @@ def _tell(before: Bisection, state: Bisection, sha: Sha, done: int, pace: float,
             said += f"; {len(state.suspects)} suspects, about {left} steps and {_minutes(left * pace)} to go"
         progress.say(said)
     if state.phase is Phase.CONFIRMATION and before.phase is not Phase.CONFIRMATION:
-        progress.say(f"one suspect is left, {state.suspects[0][:12]}: repeating it, its parents and both ends in turns")
-    if before.passes == 1 < state.passes:
-        progress.say(
-            f"{sha[:12]} fails now and then ({seen.bad} of {seen.n}): a commit is good after {state.passes} passes"
-        )
+        progress.say(f"one suspect is left, {state.suspect[:12]}: repeating it, its parents and both ends in turns")
+    if before.belief is None and state.belief is not None:
+        what = f"fails now and then ({seen.bad} of {seen.n})" if seen.good and seen.bad else "contradicts earlier runs"
+        progress.say(f"{sha[:12]} {what}: from here on runs are weighed, none is taken at its word")
     if before.phase is Phase.CONFIRMATION and state.phase is Phase.SEARCH:
-        progress.say("the suspect is not alone any more: going on among older commits")
+        progress.say("the suspect is not alone any more: going on among the others")
     if isinstance(state.finding, Flaky):
         progress.say(f"{state.finding.commit[:12]} is flaky: bad in {state.finding.bad} of {state.finding.n} runs")
 

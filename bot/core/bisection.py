@@ -7,22 +7,25 @@ recorded before the search (the watch's at the tip) count like any other and are
 The phases: the bad end (whose failure becomes the signature, if none was given), the good end, the merge base if good
 is no ancestor of bad (as git bisect does), the search, the confirmation (`core.confirmation`).
 
-A commit is bad as soon as one run shows the signature. One pass makes it good until a commit is seen to fail now and
-then: from there on only as many passes do as a commit that fails at that rate would hardly ever manage (`passes`). So
-what was taken for good too early becomes open again, the good end included, and the search goes on with more runs.
+While the runs agree with one first bad commit and no noise at all, each is taken at its word and the next probe halves
+what is left: the search is that of `git bisect`, with weights. Once they contradict each other (a commit gave both
+answers, or a good one has a bad one in its history) they are weighed instead (`core.belief`): a commit is bad if that
+is likelier than not, the next run is the one that tells most for what it costs, and a commit is confirmed when it is
+likely enough. So what was taken for good too early becomes open again by itself.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from bot.core.confirmation import Ask, Phase, Rules, Want, confirm, needed_passes
-from bot.core.dag import Commits, Dag
-from bot.core.probe import choose
+from bot.core.belief import Belief, believe
+from bot.core.confirmation import Ask, Phase, Rules, Want, confirm, separated
+from bot.core.dag import Commits, Dag, Floats
+from bot.core.probe import choose, runs
 from bot.core.verdict import FAILURES, Count, count, failed, judge
 from bot.model import (
     BadAtGoodEnd,
@@ -40,6 +43,16 @@ from bot.model import (
     Verdict,
 )
 
+Cost = Callable[[Sha], float]
+"""What a test of a commit takes, in any unit, more than 0."""
+
+_NEAREST = 64  # commits never run that are compared by what they cost
+_NOTHING = 1e-3  # bits: what tells less than that tells nothing
+_NOISE = 0.25  # share of the bad end's rate up to which a commit may fail and be good
+
+SPARE = 2
+"""Probes beyond ceil(log2 N) that a search may spend on evidence that misleads it."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bisection:
@@ -53,7 +66,7 @@ class Bisection:
     runs: tuple[Run, ...] = ()  # of the question's case, as they came
     signature: Signature | None = None  # what bad means: the question's, else that of the bad end's earliest failure
     counts: Mapping[Sha, Count] = field(default_factory=dict)
-    passes: int = 1  # that make a commit good: more than one if the failure is intermittent
+    belief: Belief | None = None  # once the runs contradict each other
     _suspects: Commits = 0
 
     @classmethod
@@ -76,6 +89,10 @@ class Bisection:
         base = None if merge_base == question.good else merge_base
         return cls(question, dag, rules or Rules(), base, prior, signature=question.signature, _suspects=everything)
 
+    def weighted(self, prior: Mapping[Sha, float]) -> Bisection:
+        """The state with weights for the commits: how likely each is the first bad one, before any run."""
+        return _weighed(replace(self, prior=prior))
+
     # -- what came in --------------------------------------------------------------------------------------------
 
     def observe(self, run: Run) -> Bisection:
@@ -89,12 +106,11 @@ class Bisection:
             counts = {sha: count((r for r in runs if r.commit == sha), signature) for sha in shas}
         else:
             counts = {**self.counts, run.commit: self.count(run.commit).plus(judge(run, signature))}
-        passes = needed_passes(counts.values(), self.rules)
-        state = replace(self, runs=runs, signature=signature, counts=counts, passes=passes)
-        same = (signature, passes) == (self.signature, self.passes)
-        if same and state.verdict(run.commit) is self.verdict(run.commit):
+        state = replace(self, runs=runs, signature=signature, counts=counts)
+        same = signature == self.signature and self.belief is None
+        if same and state.verdict(run.commit) is self.verdict(run.commit) and not _mixed(state.count(run.commit)):
             return state
-        return replace(state, _suspects=_suspects(state))
+        return _weighed(state)
 
     def _learn(self, run: Run, runs: Iterable[Run]) -> Signature | None:
         """The earliest failure of the bad end names the signature, unless the question did."""
@@ -111,9 +127,35 @@ class Bisection:
         return self.counts.get(sha, Count())
 
     def verdict(self, sha: Sha) -> Verdict | None:
-        """What the runs of a commit say together; None if it was not run, or did not pass often enough yet."""
+        """What the runs say of a commit; None if it was not run. Runs that contradict each other are weighed."""
         seen = self.count(sha)
-        return None if seen.verdict is Verdict.GOOD and seen.good < self.passes else seen.verdict
+        if not seen.n or self.belief is None or sha == self.question.bad:
+            return seen.verdict
+        if sha in self.dag:
+            return Verdict.BAD if self.belief.bad(self.dag, sha) >= 0.5 else Verdict.GOOD
+        return Verdict.BAD if seen.bad > seen.good else Verdict.GOOD
+
+    @property
+    def confidence(self) -> float:
+        """How likely the likeliest commit is the first bad one, in view of all that noise may have done."""
+        return (self.belief or self._believe()).confidence
+
+    @property
+    def suspect(self) -> Sha:
+        """The likeliest first bad commit."""
+        return self.dag.commits[self.belief.best] if self.belief else self.suspects[0]
+
+    def _believe(self) -> Belief:
+        outside = self.dag.outside | {self.question.good, self.merge_base}
+        counts = {sha: seen for sha, seen in self.counts.items() if sha in self.dag or sha in outside}
+        return believe(self.dag, self._weights, counts)
+
+    @property
+    def _weights(self) -> Floats:
+        """The prior by position."""
+        if self.prior is None:
+            return np.ones(len(self.dag))
+        return np.fromiter((self.prior.get(s, 1.0) for s in self.dag.commits), np.float64, len(self.dag))
 
     @property
     def suspects(self) -> tuple[Sha, ...]:
@@ -156,6 +198,8 @@ class Bisection:
         decided = self._decide()
         wants = decided.wants if isinstance(decided, Ask) else ()
         role = next((want.why for want in wants if want.commit == sha), None)
+        if role is None and self.count(sha).n:
+            return "once more"
         return role or ("midpoint, away from skipped commits" if self.skipped else "midpoint")
 
     def _with(self, verdict: Verdict) -> Commits:
@@ -163,21 +207,58 @@ class Bisection:
 
     # -- what to do ----------------------------------------------------------------------------------------------
 
-    def next_jobs(self, k: int = 1) -> tuple[Test, ...]:
-        """At most k tests that are worth most now, the best one first; none if the search has ended."""
+    def next_jobs(self, k: int = 1, cost: Cost | None = None) -> tuple[Test, ...]:
+        """At most k tests that are worth most now, the best one first; none if the search has ended.
+
+        `cost` says what a test of a commit takes now, in any unit: little for one that is built, more the more has to
+        be built. None: all the same.
+        """
         decided = self._decide()
         if not isinstance(decided, Ask):
             return ()
-        wants = decided.wants or tuple(Want(sha, self.passes - self.count(sha).good, "") for sha in self._probes(k))
+        wants = decided.wants or tuple(Want(sha, 1, "") for sha in self._probes(k, cost or _same))
         return tuple(Test(want.commit, (self.question.case,), want.times) for want in wants[:k])
 
-    def _probes(self, k: int) -> tuple[Sha, ...]:
-        weights = None
-        if self.prior is not None:
-            weights = np.fromiter((self.prior.get(s, 1.0) for s in self.dag.commits), np.float64, len(self.dag))
+    def _probes(self, k: int, cost: Cost) -> tuple[Sha, ...]:
+        if self.belief is not None:
+            told = {sha: bits for sha, bits in self._telling(self.belief).items() if bits > 0}
+            return tuple(sorted(told, key=lambda sha: (-told[sha] / cost(sha), self.dag.position(sha)))[:k])
         skipped = self._with(Verdict.SKIP)
         tested = skipped | self._with(Verdict.GOOD) | self._with(Verdict.BAD)
-        return choose(self.dag, self._suspects, tested, skipped, weights, k)
+        asked = (tested & ~skipped & ~self.dag.bit(self.question.bad)).bit_count()
+        budget = math.ceil(math.log2(len(self.dag))) + SPARE - asked
+        weights = None if self.prior is None else self._weights
+        chosen = choose(self.dag, self._suspects, tested, skipped, weights, k, budget)
+        return (*self._doubts(chosen[0], cost), *chosen) if chosen and cost is not _same else chosen
+
+    def _doubts(self, probe: Sha, cost: Cost) -> tuple[Sha, ...]:
+        """The commit, if any, of which one run more tells more for what it costs than the next probe would.
+
+        Nothing contradicts its runs so far. But after a pass by luck all that follows is bad, and the longer it is, the
+        less likely: to ask again is cheaper than to find out in the end.
+        """
+        belief = self._believe()
+        told = {s: bits / cost(s) for s, bits in belief.again().items() if s in self.dag and not self._stuck(s)}
+        best = max(told, key=lambda sha: (told[sha], sha), default=None)
+        next_one = belief.information(self.dag)[self.dag.position(probe)] / cost(probe)
+        return (best,) if best is not None and told[best] > next_one else ()
+
+    def _telling(self, belief: Belief) -> dict[Sha, float]:
+        """Bits that one run more of a commit tells: of those that have been run, and of the best of those that have
+        not, beside and away from skipped ones."""
+        found = {sha: bits for sha, bits in belief.again().items() if sha in self.dag and not self._stuck(sha)}
+        fresh = belief.information(self.dag)
+        skips = np.sort([self.dag.position(s) for s, c in self.counts.items() if not c.n and c.skip and s in self.dag])
+        fresh *= runs(skips.astype(np.intp), len(fresh))
+        fresh[[self.dag.position(sha) for sha in self.counts if sha in self.dag]] = 0.0
+        for position in np.argsort(-fresh, kind="stable")[:_NEAREST].tolist():
+            found[self.dag.commits[position]] = float(fresh[position])
+        return found
+
+    def _stuck(self, sha: Sha) -> bool:
+        """Whether a commit mostly says neither good nor bad."""
+        seen = self.count(sha)
+        return seen.skip > max(self.rules.min_runs, seen.n)
 
     def _decide(self) -> Finding | Ask:
         """How it ended, or what to ask next."""
@@ -187,19 +268,27 @@ class Bisection:
         return self._trouble(failed) if failed else decided
 
     def _narrow(self) -> Finding | Ask | None:
-        """The search itself: None when one suspect is left."""
-        if self._suspects.bit_count() == 1:
+        """The search itself: None when one suspect is left, or one is likely enough."""
+        if self.belief is None:
+            if self._suspects.bit_count() == 1:
+                return None
+        elif self.belief.confidence >= self.rules.sure or self.belief.flake >= self.rules.sure:
             return None
         skipped = self._suspects & self._with(Verdict.SKIP)
         untested = self._suspects & ~skipped & ~self._with(Verdict.BAD)
-        if not untested or skipped.bit_count() >= self.rules.max_skips:
+        if skipped.bit_count() >= self.rules.max_skips:
+            return Suspects(self.suspects, self.dag.names(skipped))
+        if self.belief is not None:
+            if max(self._telling(self.belief).values(), default=0.0) < _NOTHING:
+                return Suspects(self.suspects, self.dag.names(skipped)) if skipped else None
+        elif not untested:
             return Suspects(self.suspects, self.dag.names(skipped))
         failing = (s for s in self.counts if self._failed(s) and s in self.dag)
         failed = next((s for s in failing if self.dag.bit(s) & untested), None)
         return self._trouble(failed) if failed else Ask(Phase.SEARCH)
 
     def _confirm(self) -> Finding | Ask:
-        suspect = self.suspects[0]
+        suspect = self.suspect
         parents = self.dag.parents[suspect]
         shas = (suspect, *parents)
         binaries = {s: frozenset(r.binary for r in self.runs if r.commit == s and r.binary) for s in shas}
@@ -239,10 +328,8 @@ class Bisection:
 
     def _good_end(self) -> Finding | Want | None:
         end, seen = self.question.good, self.count(self.question.good)
-        if seen.bad and self._untestable(end, "good") is None:
-            return Flaky(end, seen.bad, seen.n) if seen.good else BadAtGoodEnd(end, self._shown(end))
-        if seen.good:
-            return Want(end, self.passes - seen.good, "good end") if seen.good < self.passes else None
+        if seen.n:
+            return self._quiet(end, "good end")
         if (gone := self._untestable(end, "good")) is not None:
             return gone
         if seen.skip >= self.rules.min_runs:
@@ -251,10 +338,23 @@ class Bisection:
 
     def _merge_base(self, base: Sha) -> Finding | Want | None:
         """Good was no ancestor of bad. A merge base that cannot be tested does not stop the search, as with git."""
-        seen = self.count(base)
-        if seen.bad:
-            return Flaky(base, seen.bad, seen.n) if seen.good else BadAtGoodEnd(base, self._shown(base), True)
-        return Want(base, self.passes - seen.good, "merge base") if self.verdict(base) is None else None
+        if self.count(base).n:
+            return self._quiet(base, "merge base")
+        return Want(base, 1, "merge base") if self.verdict(base) is None else None
+
+    def _quiet(self, end: Sha, name: str) -> Finding | Want | None:
+        """A commit that must be good and was run: None if it is, but for what noise may have done."""
+        seen, worst = self.count(end), self.count(self.question.bad)
+        if not seen.bad or separated(worst, seen, self.rules):
+            return None
+        if seen.n < self.rules.min_runs:
+            return Want(end, 1, name)
+        if not seen.good:
+            return BadAtGoodEnd(end, self._shown(end), end == self.merge_base)
+        if seen.n < self.rules.max_runs and seen.bad / seen.n <= _NOISE * worst.bad / worst.n:
+            short = worst.n < seen.n
+            return Want(self.question.bad, 1, "bad end") if short else Want(end, 1, name)
+        return Flaky(end, seen.bad, seen.n)
 
     def _untestable(self, end: Sha, name: str) -> Inconclusive | None:
         outcomes = set(self._outcomes(end))
@@ -272,6 +372,32 @@ class Bisection:
         """The outcome of a commit's run that showed the signature."""
         bad = Verdict.BAD
         return next(r.outcome for r in self.runs if r.commit == sha and judge(r, self.signature) is bad)
+
+
+def _same(_: Sha) -> float:
+    return 1.0
+
+
+def _mixed(seen: Count) -> bool:
+    return seen.good > 0 and seen.bad > 0
+
+
+def _weighed(state: Bisection) -> Bisection:
+    """The state with its suspects, and with a belief if no first bad commit explains every run without noise."""
+    plain = replace(state, belief=None)
+    if any(map(_mixed, state.counts.values())) or not _agree(plain):
+        plain = replace(plain, belief=plain._believe())
+    return replace(plain, _suspects=_suspects(plain))
+
+
+def _agree(state: Bisection) -> bool:
+    """Whether some commit is in the history of every bad one and of no good one."""
+    dag, end = state.dag, state.question.bad
+    left = dag.ancestors(end)
+    for sha, seen in state.counts.items():
+        if sha in dag and seen.n and sha != end:
+            left &= dag.ancestors(sha) if seen.bad else ~dag.ancestors(sha)
+    return bool(left)
 
 
 def _union(sets: Iterable[Commits]) -> Commits:

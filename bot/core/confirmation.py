@@ -6,13 +6,18 @@ every time with a probability (1 - k/n)^n below 0.001. Where k < n, k/n is a gue
 because it failed; so there the chance that all k failures fall on its side though both are equally bad has to be below
 0.001 too. Both ends are repeated as well.
 
+A good commit may show a signature by accident, too. So a parent that does so now and then is still compared if it is
+far from as bad as the suspect (`separated`): one half as bad would have failed so rarely with a probability below
+0.001, and Fisher's test says the same of both. That takes some runs more, and the figures of both are told.
+
 What may come instead:
 
-- A parent in the range shows the signature: then it is bad, and `Bisection` goes on among older commits, with more
-  runs for each. Nobody has to be told; a verdict that rested on a lucky pass was corrected.
-- A parent outside the range, or one with a descendant that passes, shows it: the suspect did not bring it. If that
-  parent passes too it is `Flaky`, else `Inconclusive`: the failure is older than the good end and was cured there.
-- The good end shows it after it passed: `Flaky` (of the good end). The failure is older than the range.
+- A parent in the range shows the signature: the runs contradict each other now, and `Bisection` weighs them. If they
+  make the parent bad it goes on among older commits. Nobody has to be told; a verdict that rested on a lucky pass was
+  corrected.
+- A parent shows it in more than a quarter of its runs, and nobody older is likelier: the suspect did not bring it. If
+  that parent passes too it is `Flaky`, else `Inconclusive`: the failure is older than the good end and was cured there.
+- The good end shows it as often, beside the bad end: `Flaky` (of the good end). The failure is older than the range.
 - After 200 runs the numbers still do not suffice: `Flaky` (of the suspect): it may have been seen by accident.
 - A parent cannot be tested: `Suspects` with the parent as skipped. Nothing was compared, so nobody is blamed.
 - Suspect and parent are the same executable: `Inconclusive`. The commit did not change what was run.
@@ -22,7 +27,7 @@ What may come instead:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -40,6 +45,8 @@ from bot.model import (
     Tally,
     Verdict,
 )
+
+_NOISE = 0.25  # share of its runs up to which a parent may fail and be compared
 
 
 class Phase(StrEnum):
@@ -60,6 +67,7 @@ class Rules:
     min_bad: int = 3  # k of a confirmation
     doubt: float = 0.001  # probability that a parent as bad as the culprit passed every time
     infra_retries: int = 3  # times that a commit is asked again when the machine failed
+    sure: float = 0.8  # probability at which a commit that noise hides is confirmed
     max_skips: int = 50  # suspects that could not be tested after which the rest is not asked either
 
     def __post_init__(self) -> None:
@@ -99,8 +107,9 @@ def confirm(
     if skipped:
         return Suspects((suspect,), skipped)
     for parent in parents:
-        if _count(counts, parent).bad:
-            return _bad_parent(suspect, parent, _count(counts, parent), rules)
+        seen = _count(counts, parent)
+        if seen.bad and (seen.n >= rules.max_runs or seen.bad > _NOISE * seen.n):
+            return _bad_parent(suspect, parent, seen, rules)
     wanted = _wanted(question, suspect, parents, counts, rules)
     if isinstance(wanted, Ask):
         stuck = next((w.commit for w in wanted.wants if _stuck(_count(counts, w.commit), rules)), None)
@@ -110,17 +119,17 @@ def confirm(
     return _conclude(question, suspect, parents, counts, binaries)
 
 
-def needed_passes(counts: Iterable[Count], rules: Rules) -> int:
-    """How many passes make a commit good: one, or, if commits fail now and then, as many as such a one hardly manages.
+def separated(bad: Count, good: Count, rules: Rules) -> bool:
+    """Whether a commit that shows the signature is good all the same: it does so far more rarely than a bad one.
 
-    The rate is that of all commits that ever failed; a commit of that rate passes so often with a probability below
-    `rules.doubt`. Bounded by `rules.min_runs` and `rules.max_runs`.
+    One half as bad as the bad one would have shown it so rarely with a probability below `rules.doubt`, and that chance
+    alone divides the failures of both like this is no likelier (Fisher's exact test).
     """
-    failing = [c for c in counts if c.bad]
-    good, n = sum(c.good for c in failing), sum(c.n for c in failing)
-    if not good:
-        return 1
-    return min(max(math.ceil(math.log(rules.doubt) / math.log(good / n)), rules.min_runs), rules.max_runs)
+    if not good.n or not bad.bad:
+        return False
+    half = bad.bad / bad.n / 2
+    rarely = sum(math.comb(good.n, i) * half**i * (1 - half) ** (good.n - i) for i in range(good.bad + 1))
+    return rarely < rules.doubt and _by_chance(bad, good) < rules.doubt
 
 
 def _count(counts: Mapping[Sha, Count], sha: Sha) -> Count:
@@ -164,15 +173,22 @@ def _enough(suspect: Sha, parents: Sequence[Sha], counts: Mapping[Sha, Count], r
     culprit = _count(counts, suspect)
     if culprit.n < rules.min_runs or culprit.bad < rules.min_bad:
         return False
+    tried = [_count(counts, parent) for parent in parents]
+    return all(seen.n >= rules.min_runs and _innocent(culprit, seen, rules) for seen in tried)
+
+
+def _innocent(culprit: Count, parent: Count, rules: Rules) -> bool:
+    if parent.bad:
+        return separated(culprit, parent, rules)
     passes = culprit.good / culprit.n
-    tried = [_count(counts, parent).n for parent in parents]
-    told = [passes**n < rules.doubt and (not passes or _by_chance(culprit, n) < rules.doubt) for n in tried]
-    return all(told) and min(tried) >= rules.min_runs
+    return passes**parent.n < rules.doubt and (not passes or _by_chance(culprit, parent) < rules.doubt)
 
 
-def _by_chance(culprit: Count, n: int) -> float:
-    """Probability that no failure falls on the n runs of a parent if it fails as often (Fisher's exact test)."""
-    return math.comb(culprit.n, culprit.bad) / math.comb(culprit.n + n, culprit.bad)
+def _by_chance(culprit: Count, parent: Count) -> float:
+    """Probability that so few failures fall on the runs of a parent if it fails as often (Fisher's exact test)."""
+    runs, failures = culprit.n + parent.n, culprit.bad + parent.bad
+    ways = sum(math.comb(parent.n, i) * math.comb(culprit.n, failures - i) for i in range(parent.bad + 1))
+    return ways / math.comb(runs, failures)
 
 
 def _conclude(

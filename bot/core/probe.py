@@ -12,22 +12,30 @@ Floats = npt.NDArray[np.float64]
 
 
 def choose(
-    dag: Dag, suspects: Commits, tested: Commits, skipped: Commits, weights: Floats | None = None, k: int = 1
+    dag: Dag,
+    suspects: Commits,
+    tested: Commits,
+    skipped: Commits,
+    weights: Floats | None = None,
+    k: int = 1,
+    budget: int | None = None,
 ) -> tuple[Sha, ...]:
     """At most k untested suspects that together cut the suspects into the most even parts, the best single one first.
 
     `tested` are the commits with any verdict, `skipped` those of them that could not be tested; `weights` is by
-    position in `dag` (None: all the same).
+    position in `dag` (None: all the same). With weights a `budget` of probes is kept to, if the graph lets it: the
+    first one leaves on either side no more suspects than the rest of the budget can halve down to one.
     """
     parts, probes = [suspects], list[Sha]()
     while parts and len(probes) < k:
         part = parts.pop(max(range(len(parts)), key=lambda i: _weight(dag, parts[i], weights)))
-        probe = _best(dag, part, tested, skipped, weights)
+        probe = _best(dag, part, tested, skipped, weights, budget)
         if probe is not None:
             probes.append(probe)
             tested |= dag.bit(probe)
             older = part & dag.ancestors(probe)
             parts += [p for p in (older, part & ~older) if p & ~tested]
+            budget = None if budget is None else budget - 1
     return tuple(probes)
 
 
@@ -35,17 +43,39 @@ def _weight(dag: Dag, part: Commits, weights: Floats | None) -> float:
     return float(part.bit_count() if weights is None else weights[dag.positions(part)].sum())
 
 
-def _best(dag: Dag, part: Commits, tested: Commits, skipped: Commits, weights: Floats | None) -> Sha | None:
-    """The untested commit of a part with the most information: the smaller side of its cut, times its chance to run."""
+def _best(
+    dag: Dag, part: Commits, tested: Commits, skipped: Commits, weights: Floats | None, budget: int | None
+) -> Sha | None:
+    """The untested commit of a part with the most information: the smaller side of its cut, times its chance to run.
+
+    One that has more than half of the weight comes first: if it is the first bad one it has to be run in any case, as
+    its parent has, and a probe between would be one more.
+    """
     positions, below = dag.weigh(part, weights)
-    information = np.minimum(below, _weight(dag, part, weights) - below)
-    information *= _runs(np.flatnonzero(np.isin(positions, dag.positions(part & skipped))), len(positions))
+    whole = _weight(dag, part, weights)
+    information = np.minimum(below, whole - below)
+    if weights is not None:
+        information = np.where(weights[positions] > whole / 2, whole, information)
+    if weights is not None and budget is not None:
+        information = _within(information, dag.weigh(part)[1], budget)
+    information *= runs(np.flatnonzero(np.isin(positions, dag.positions(part & skipped))), len(positions))
     information[np.isin(positions, dag.positions(part & tested))] = -1.0
     best = int(np.argmax(information))
     return dag.commits[int(positions[best])] if information[best] >= 0 else None
 
 
-def _runs(skips: npt.NDArray[np.intp], n: int) -> Floats:
+def _within(information: Floats, below: Floats, budget: int) -> Floats:
+    """The information of probes that keep to the budget; if there is none, how evenly each cuts the suspects.
+
+    `below` is the number of suspects in the history of each.
+    """
+    n = len(below)
+    larger = np.maximum(below, n - below)
+    kept = larger <= 2.0 ** (budget - 1)
+    return np.where(kept, information + 1e-12, 0.0) if kept[: n - 1].any() else n - larger
+
+
+def runs(skips: npt.NDArray[np.intp], n: int) -> Floats:
     """A guess for each of n neighbouring commits whether it can be tested, given the places of those that could not.
 
     What breaks a commit breaks its neighbours: the chance grows with the distance to the nearest skip, measured by

@@ -10,10 +10,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import tempfile
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 os.environ["GIT_PYTHON_REFRESH"] = "quiet"  # without git the import must pass: `_execute` says what to install
 import git as gitpython
@@ -22,6 +24,7 @@ from bot.errors import InfraError, Stopped, UserError
 from bot.host import process
 from bot.model import Commit, Sha
 
+_PIECE = 1 << 18  # bytes that `stream` gives at once
 _NETWORK = 3600.0  # seconds for a clone or a fetch
 _HEX = re.compile(r"[0-9a-f]{40}\Z")
 _RELEASE = re.compile(r"v?(\d+(?:\.\d+){1,2}(?:-rc\d+)?)\Z")
@@ -126,6 +129,36 @@ class Repository:
         if status != 0:
             raise InfraError(f"{self.path}: git {args[0]} exited {status}: {err.strip() or out.strip()}")
         return out
+
+    def stream(self, *args: str, stdin: BinaryIO) -> Generator[bytes, None, None]:
+        """Output piece by piece, for what is too long to hold; `stdin` is a file with a descriptor.
+
+        Raises `InfraError` with git's words after the last piece if it exited non-zero.
+        """
+        env = environment(local=True) | {"GIT_DIR": str(self.dir)}
+        try:
+            running = self._git.execute(["git", *args], as_process=True, istream=stdin, env=env)
+        except gitpython.GitCommandNotFound as error:
+            raise InfraError("git is not installed: apt-get install git") from error
+        with tempfile.TemporaryFile() as said:  # git must never wait for us to read what it complains about
+            ear = threading.Thread(target=shutil.copyfileobj, args=(running.stderr, said), daemon=True)
+            ear.start()
+            child = running.proc
+            assert child is not None  # noqa: S101 - narrows the type; it is None only after it was waited for
+            try:
+                while piece := running.stdout.read(_PIECE):
+                    yield piece
+                status = child.wait()
+            finally:
+                if child.poll() is None:
+                    child.kill()
+                child.wait()
+                ear.join()
+                running.stdout.close()
+                running.stderr.close()
+            if status != 0:
+                said.seek(0)
+                raise InfraError(f"{self.path}: git {args[0]} exited {status}: {_text(said.read()).strip()}")
 
     # -- names ---------------------------------------------------------------------------------------------------
 

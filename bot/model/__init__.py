@@ -12,6 +12,14 @@ from bot.model.build import (
     Recipe,
     Submodule,
 )
+from bot.model.ends import (
+    Area,
+    Difference,
+    Inspect,
+    Inspection,
+    Named,
+    Traits,
+)
 from bot.model.report import (
     Report,
     ReportSettings,
@@ -67,6 +75,7 @@ __all__ = [
     "METHODS",
     "PRECOPY",
     "TCG",
+    "Area",
     "BadAtGoodEnd",
     "Baseline",
     "Binary",
@@ -78,6 +87,7 @@ __all__ = [
     "Commit",
     "Confirmation",
     "Device",
+    "Difference",
     "Direction",
     "Exclusion",
     "Expected",
@@ -85,11 +95,14 @@ __all__ = [
     "FirstBad",
     "Flaky",
     "Inconclusive",
+    "Inspect",
+    "Inspection",
     "Inventory",
     "Log",
     "MachineOptions",
     "MachineType",
     "MergeConflict",
+    "Named",
     "NotReproduced",
     "Observation",
     "Outcome",
@@ -111,5 +124,6 @@ __all__ = [
     "Sweep",
     "Tally",
     "Test",
+    "Traits",
     "Verdict",
 ]

@@ -75,3 +75,4 @@ class Report:
     fixed_by: tuple[Commit, ...] | None = None  # later commits whose Fixes: names the culprit, or that revert it
     profile: Profile | None = None  # of the case; None: a reader is told its name only
     paths: tuple[str, ...] | None = None  # what the culprit changes
+    evidence: tuple[str, ...] = ()  # what spoke for the culprit before the first probe, as phrases

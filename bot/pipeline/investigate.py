@@ -41,8 +41,9 @@ from bot.model import (
 from bot.pipeline.bench import Bench, answers, host
 from bot.pipeline.mending import Mending
 from bot.pipeline.reproduce import reproduce
+from bot.pipeline.weighing import Weighing, symptom
 from bot.smoke.inspect import inspect
-from bot.worker import installed
+from bot.worker import installed, look_at
 
 _RELEASED = re.compile(r"(master|main|stable-[\d.]+)\Z")
 
@@ -82,9 +83,11 @@ def investigate(bench: Bench, asked: Asked, perform: Perform) -> tuple[Report, S
     left_out = Observation(Outcome.UNTESTABLE, message="left out by --skip")
     known = [*answers(recorded), *(Run(sha, question.case, left_out, setup=setup) for sha in sorted(asked.skip))]
     limits = bench.config.bisect
+    weighing = Weighing(bench, dag, question, None if asked.command else lambda job: look_at(job, bench.rig))
     found = search(
         question, dag, Mending(bench, question, dag, setup, perform, asked.skip), bench.keep, bench.progress,
         known=known, merge_base=base, rules=Rules(min_runs=limits.min_runs, max_runs=limits.max_runs),
+        weigh=weighing,
     )  # fmt: skip
     finding = found.finding
     if isinstance(finding, Inconclusive) and found.steps[-1].runs[-1].outcome is Outcome.INFRA:
@@ -96,6 +99,7 @@ def investigate(bench: Bench, asked: Asked, perform: Perform) -> tuple[Report, S
     named = isinstance(finding, FirstBad | MergeConflict | Suspects)  # else nobody asks where else it fails
     table = _table(bench, asked, found.question.signature, blamed, perform) if named and not asked.command else ()
     report = _report(bench, asked, found, finding, blamed, table, time.monotonic() - began)
+    report = replace(report, evidence=weighing.moved(blamed) if blamed else ())
     if blamed and not asked.command:
         report = replace(report, reproduction=reproduce(bench, report))
     return report, found
@@ -250,15 +254,6 @@ def baseline_name(bench: Bench, baseline: Baseline, target: str) -> str:
     binary = installed(baseline, target)
     version = inspect(binary, stop=bench.stop).version.split()[0]
     return f"qemu-{version} ({binary.path})"
-
-
-def symptom(run: Run) -> str:
-    """What the failing side printed, verbatim: the destination's words, else the source's, else the message."""
-    logs = {log.name: log.text for log in run.observation.logs}
-    for name in ("destination.stderr", "source.stderr", "output"):
-        if logs.get(name, "").strip():
-            return logs[name].strip()
-    return run.observation.message
 
 
 def _releases(repository: Repository, bad: Sha, culprit: Sha) -> tuple[str, ...]:

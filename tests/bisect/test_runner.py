@@ -212,3 +212,22 @@ def test_as_few_probes_as_git_bisect_run_and_the_same_answer(tmp_path: Path, dra
     n = len(history.shas) - 1
     assert max(ours) <= math.ceil(math.log2(n)) + 1
     assert sum(ours) <= sum(gits) + 1
+
+
+def test_weights_are_asked_for_once_between_the_ends_and_the_first_probe(line: History) -> None:
+    """With all the weight on one commit it is tested first, then its parent: two probes instead of five."""
+    kept: list[Build | Run] = []
+    asked: list[tuple[str, int]] = []
+
+    def weigh(failing: Run) -> dict[str, float]:
+        asked.append((line.name(failing.commit), sum(isinstance(fact, Run) for fact in kept)))
+        return {sha: 1000.0 if name == "20" else 1.0 for name, sha in line.shas.items() if name != "0"}
+
+    found = ask(line, World(line, {"20": ""}), kept.append, weigh=weigh)
+    assert isinstance(found.finding, FirstBad) and line.name(found.finding.commit) == "20"
+    assert {line.name(step.commit) for step in found.steps} == {"32", "0", "20", "19"}
+    assert asked == [("32", 2)]
+    unweighed = ask(line, World(line, {"20": ""}), lambda _: None, weigh=lambda _: None)
+    assert [s.commit for s in unweighed.steps] == [
+        s.commit for s in ask(line, World(line, {"20": ""}), lambda _: None).steps
+    ]

@@ -137,6 +137,18 @@ def test_weight_moves_the_probe() -> None:
     assert choose(dag, dag.ancestors("c63"), dag.bit("c63"), 0, weights)[0] in ("c49", "c50")
 
 
+def test_a_commit_with_most_of_the_weight_comes_first_then_its_parent() -> None:
+    """Halving would run a third commit before it, for a search that ends with these two in any case."""
+    dag = Dag.of({f"c{i}": (f"c{i - 1}",) for i in range(64)})
+    weights = np.ones(64)
+    weights[40] = 200.0
+    weights[10] = 50.0
+    everything, tip = dag.ancestors("c63"), dag.bit("c63")
+    assert choose(dag, everything, tip, 0, weights) == ("c40",)
+    left = dag.ancestors("c40")
+    assert choose(dag, left, tip | dag.bit("c40"), 0, weights)[0] == "c39"
+
+
 def test_skips_are_left_by_growing_strides() -> None:
     """A broken window of 300 in 1,000 commits is left after few skips."""
     dag = Dag.of({f"c{i}": (f"c{i - 1}",) for i in range(1000)})

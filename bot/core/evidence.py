@@ -1,0 +1,274 @@
+"""Weights before the first probe: which commits of a range look as if they could have brought a failure, and why.
+
+Each piece of evidence has a name and a factor on the weight of a commit; the factors were learnt from culprits of
+QEMU's history dated before 2020 (`core.learnt`, made by `python -m benchmarks.train`). Three kinds, weakest first:
+
+- what any failure says: how large the patch is, which parts of the tree it touches, which verbs its message has, how
+  late in the range it is;
+- what the failure's own words say: names, files and words of the message that stand in a commit's paths, changed lines,
+  lines beside those, or message. A word counts the more, the fewer commits of the range have it;
+- names in which the two end binaries differ, if somebody compared them: a commit whose diff has one is hardly innocent.
+
+Paths only lower a weight, they never make it 0: what a build really reads is known from its recorded closure alone
+(`unreachable`). A part of the weight is spread evenly whatever the evidence says (`FLOOR`), so that a misleading word
+costs some probes and never the answer.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from bot.core.learnt import FACTORS
+from bot.core.patch import Patch, Words, hashed, parts, spelled, tokens, words
+from bot.model import Sha
+
+FLOOR = 0.07  # share of the weight that is spread evenly
+_DIFFERS = 6.0  # log of the factor of a name in which the ends differ, if one commit has it; not learnt: no data yet
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What is known of a failure before the first probe."""
+
+    text: str = ""  # as it was printed, or quoted
+    target: str | None = None  # "x86_64-softmmu" or "x86_64"
+    names: tuple[str, ...] = ()  # in which the binaries of the two ends differ: RAM blocks, properties, sections, ...
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Why a commit weighs what it weighs: its share of the whole, and each reason with its factor."""
+
+    share: float
+    reasons: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """The weights of a range. `scores` are by commit and reason, as logs of factors."""
+
+    commits: tuple[Sha, ...]
+    shares: Floats
+    reasons: tuple[str, ...]
+    scores: Floats = field(repr=False)
+
+    @property
+    def weights(self) -> Mapping[Sha, float]:
+        """What a search takes."""
+        return dict(zip(self.commits, self.shares.tolist(), strict=True))
+
+    def explain(self, sha: Sha) -> Evidence:
+        """The evidence about one commit, what moved it most first."""
+        i = self.commits.index(sha)
+        moved = [(name, math.exp(score)) for name, score in zip(self.reasons, self.scores[i], strict=True) if score]
+        moved.sort(key=lambda reason: -abs(math.log(reason[1])))
+        return Evidence(float(self.shares[i]), tuple(moved))
+
+
+def weigh(patches: Mapping[Sha, Patch], failure: Failure, *, unreachable: Callable[[Sha], bool] | None = None) -> Prior:
+    """The weights of the commits of a range, oldest first, which sum to about 1.
+
+    `unreachable` says of which commits a recorded build proves that they cannot reach the binary: those weigh nothing,
+    unless it says so of all.
+    """
+    names, values = features(tuple(patches.values()), failure)
+    factors = np.array([_DIFFERS if name == DIFFERS else FACTORS.get(name, 0.0) for name in names])
+    scores = values * factors
+    total = scores.sum(axis=1)
+    shares = np.exp(total - total.max())
+    even = np.ones(len(shares))
+    if unreachable is not None:
+        can = np.array([not unreachable(sha) for sha in patches], np.float64)
+        if can.any():
+            shares, even = shares * can, can
+    shares = (1 - FLOOR) * shares / shares.sum() + FLOOR * even / even.sum()
+    rounded = np.array([float(f"{share:.3g}") for share in shares.tolist()])  # as a log has them: it replays exactly
+    return Prior(tuple(patches), rounded, names, scores)
+
+
+def features(patches: Sequence[Patch], failure: Failure) -> tuple[tuple[str, ...], Floats]:
+    """Names of the evidence, and its strength by commit and name: what factors are learnt for. Oldest commit first."""
+    names, columns = _plain(patches, failure.target)
+    more, found = _worded(patches, failure)
+    return (*names, *more), np.hstack([columns, found])
+
+
+# -- of any failure -------------------------------------------------------------------------------------------------
+
+_SIZES = ((0, "no line"), (3, "1-3 lines"), (10, "4-10 lines"), (30, "11-30 lines"), (100, "31-100 lines"))
+_LARGEST = "over 100 lines"
+_OUTSIDE = re.compile(
+    r"(docs|tests|scripts/(ci|coverity-scan|simplebench|performance|kvm)|python|po|gdb-xml|\.gitlab|\.github|\.travis"
+    r"|contrib|qga|tools|roms|plugins)(/|\.|-|\Z)"
+    r"|MAINTAINERS|README|COPYING|LICENSE|\.[a-z]+|VERSION\Z|.*\.(rst|texi|txt|md|svg)\Z"
+)
+_AREA = re.compile(r"(hw/[^/]+|target/[^/]+|[^/]+)(?=/)")
+_AREA_NAMES = """
+accel audio authz backends block bsd-user chardev cpus crypto disas docs dump fpu fsdev hw/9pfs hw/acpi hw/arm
+hw/audio hw/block hw/char hw/core hw/cpu hw/display hw/dma hw/gpio hw/i2c hw/i386 hw/ide hw/input hw/intc hw/ipmi
+hw/isa hw/mem hw/mips hw/misc hw/net hw/nvme hw/nvram hw/pci hw/pci- host hw/ppc hw/rdma hw/riscv hw/s390x hw/scsi
+hw/sd hw/smbios hw/sparc hw/sparc64 hw/ssi hw/timer hw/tpm hw/usb hw/vfio hw/virtio hw/watchdog hw/xen hw/xtensa
+include io job libdecnumber linux-user migration monitor nbd net pc-bios qapi qobject qom replay scripts scsi softmmu
+stubs system target/alpha target/arm target/avr target/cris target/hexagon target/hppa target/i386 target/loongarch
+target/m68k target/microblaze target/mips target/openrisc target/ppc target/riscv target/rx target/s390x target/sh4
+target/sparc target/tricore target/xtensa tcg tests trace ui util
+"""
+_AREAS = frozenset(_AREA_NAMES.split())
+_VERB_NAMES = """
+add allow avoid change check clean convert correct create define delete disable do drop enable expose extend factor
+fix handle implement improve introduce let make move only pass prevent provide reduce refactor remove rename replace
+report return revert rework set simplify split support switch turn update use wire
+"""
+_VERBS = frozenset(_VERB_NAMES.split())
+_BUILD = re.compile(r"[^/]+\Z|.*(meson|Makefile|Kconfig)")
+_FAMILIES = {
+    "i386": "i386", "x86_64": "i386", "aarch64": "arm", "arm": "arm", "ppc": "ppc", "ppc64": "ppc", "s390x": "s390x",
+    "riscv32": "riscv", "riscv64": "riscv", "mips": "mips", "mipsel": "mips", "mips64": "mips", "mips64el": "mips",
+    "sparc": "sparc", "sparc64": "sparc", "m68k": "m68k", "alpha": "alpha", "hppa": "hppa", "sh4": "sh4",
+    "xtensa": "xtensa", "microblaze": "microblaze", "loongarch64": "loongarch", "or1k": "openrisc", "rx": "rx",
+    "tricore": "tricore", "avr": "avr", "cris": "cris",
+}  # fmt: skip
+_OF_FAMILY = re.compile(r"(?:target|hw|tcg|linux-user|bsd-user|pc-bios)/(?:host/)?([a-z0-9]+)/|disas/([a-z0-9]+)\.")
+_IN_FAMILIES = {**_FAMILIES, "sparc64": "sparc", "arm": "arm"}
+
+
+def _plain(patches: Sequence[Patch], target: str | None) -> tuple[tuple[str, ...], Floats]:
+    """What size, paths, message and place say without a symptom: most failures are seen soon after they came."""
+    family = _FAMILIES.get((target or "").removesuffix("-softmmu"))
+    rows = [_reasons(patch, family) for patch in patches]
+    names = sorted({name for row in rows for name in row})
+    place = {name: i for i, name in enumerate(names)}
+    found = np.zeros((len(patches), len(names) + 1))
+    for i, row in enumerate(rows):
+        found[i, [place[name] for name in row]] = 1.0
+    found[:, -1] = np.arange(len(patches)) / len(patches)
+    return (*names, LATE), found
+
+
+def _reasons(patch: Patch, family: str | None) -> list[str]:
+    names = [next((name for most, name in _SIZES if patch.lines <= most), _LARGEST)]
+    inside = [path for path in patch.paths if not _OUTSIDE.match(path)]
+    if not inside:
+        names.append("outside of QEMU" if patch.paths else "no path")
+    else:
+        areas = {match[1] for path in inside if (match := _AREA.match(path))} & _AREAS
+        names += [f"in {area}" for area in areas]
+        names += ["build system"] if any(_BUILD.match(path) for path in inside) else []
+        names += ["a header alone"] if all(path.endswith(".h") for path in inside) else []
+        names += ["no source"] if not any(path.endswith((".c", ".h", ".inc")) for path in inside) else []
+        names += ["one file"] if len(inside) == 1 else []
+        names += ["over 10 files"] if len(inside) > 10 else []
+        if family and all(_foreign(path, family) for path in inside):
+            names.append(FOREIGN)
+    names += [f"says {verb}" for verb in _verbs(patch)]
+    return names
+
+
+def _foreign(path: str, family: str) -> bool:
+    match = _OF_FAMILY.match(path)
+    its = match and _IN_FAMILIES.get(match[1] or match[2])
+    return bool(its) and its != family
+
+
+_VERB_HASHES = {hashed(verb.encode()): verb for verb in _VERBS}
+
+
+def _verbs(patch: Patch) -> list[str]:
+    return [_VERB_HASHES[word] for word in patch.said.tolist() if word in _VERB_HASHES]
+
+
+# -- words of the failure -------------------------------------------------------------------------------------------
+
+FOREIGN = "of other targets"
+LATE = "late in the range"
+DIFFERS = "a name in which the ends differ"
+_FIELDS = ("paths", "changed", "around", "said")
+_KINDS = ("name", "file", "word", "part")
+_SOURCE = re.compile(rb".*\.(c|h|inc)\Z")
+_NAME = re.compile(rb".*(_|-|\.|[0-9]|[a-z][A-Z])")
+
+
+def _worded(patches: Sequence[Patch], failure: Failure) -> tuple[tuple[str, ...], Floats]:
+    """How rare the rarest words are that a commit shares with the failure, by kind of word and where it has them."""
+    asked = _asked(failure.text)
+    names = [f"{kind} in {place}" for place in _FIELDS for kind in _KINDS]
+    columns = [np.zeros(len(patches)) for _ in range(2 * len(names))]
+    fields = {place: _Index.of([_field(patch, place) for patch in patches]) for place in _FIELDS}
+    if asked:
+        wanted = np.array(list(asked), np.uint32)
+        kinds = np.array([_KINDS.index(kind) for kind in asked.values()])
+        has = {place: index.find(wanted) for place, index in fields.items()}
+        anywhere = np.logical_or.reduce(list(has.values())).sum(axis=1)
+        rarity = np.log(len(patches) / np.maximum(anywhere, 1)) * (anywhere > 0)
+        for f, place in enumerate(_FIELDS):
+            for k in range(len(_KINDS)):
+                rows = has[place][kinds == k] * rarity[kinds == k, None]
+                if len(rows):
+                    best = rows.max(axis=0)
+                    columns[2 * (f * len(_KINDS) + k)] = best
+                    columns[2 * (f * len(_KINDS) + k) + 1] = np.sqrt(np.maximum(rows.sum(axis=0) - best, 0.0))
+    shown = tuple(label for name in names for label in (f"rarest {name}", f"more of {name}"))
+    return (*shown, DIFFERS), np.column_stack([*columns, _differing(fields, failure.names, len(patches))])
+
+
+def _differing(fields: Mapping[str, _Index], names: Iterable[str], n: int) -> Floats:
+    """1 where a commit alone changes a name in which the ends differ, less where several do."""
+    best = np.zeros(n)
+    wanted = {hashed(spelled(word)) for name in names for word in tokens(name.rsplit("/", 1)[-1])}
+    if wanted:
+        for row in fields["changed"].find(np.array(sorted(wanted), np.uint32)):
+            if row.any():
+                best = np.maximum(best, row * max(0.0, 1 - math.log(row.sum()) / math.log(max(n, 2))))
+    return best
+
+
+def _asked(text: str) -> dict[int, str]:
+    """Hashes of a failure's words, each with its kind: a name is more than its parts."""
+    found: dict[int, str] = {}
+    late: dict[int, str] = {}
+    for token in tokens(text):
+        whole = hashed(spelled(token))
+        kind = "file" if _SOURCE.match(token) else "name" if _NAME.match(token) else "word"
+        if len(spelled(token)) >= 3:
+            found.setdefault(whole, kind)
+        for part in parts(token):
+            late.setdefault(hashed(part), "part")
+    return {**late, **found}
+
+
+def _field(patch: Patch, place: str) -> Words:
+    if place == "paths":
+        return words("\n".join(patch.paths).encode())
+    found: Words = getattr(patch, place)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """The words of all commits in one array, with who has each."""
+
+    words: Words
+    owner: npt.NDArray[np.int64]
+    n: int
+
+    @classmethod
+    def of(cls, rows: Sequence[Words]) -> _Index:
+        return cls(np.concatenate(rows), np.repeat(np.arange(len(rows)), [len(row) for row in rows]), len(rows))
+
+    def find(self, wanted: Words) -> npt.NDArray[np.bool_]:
+        """By word and commit: has it?"""
+        order = np.argsort(wanted)
+        ranked = wanted[order]
+        at = np.minimum(np.searchsorted(ranked, self.words), len(ranked) - 1)
+        hit = ranked[at] == self.words
+        found = np.zeros((len(wanted), self.n), np.bool_)
+        found[order[at[hit]], self.owner[hit]] = True
+        return found

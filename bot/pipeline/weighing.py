@@ -1,0 +1,105 @@
+"""The weights of a search before its first probe: patches, words of the failure, names in which the ends differ.
+
+All of it is evidence and none of it is needed: what cannot be had is told and left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from bot.core import evidence
+from bot.core.dag import Dag
+from bot.core.ends import Nearness, differences, names, sharpen
+from bot.core.evidence import Failure
+from bot.core.patch import Patch
+from bot.errors import InfraError, UserError
+from bot.host import diffs
+from bot.model import Build, Difference, Inspect, Inspection, Question, Run, Sha, Signature, Traits
+from bot.pipeline.bench import Bench
+from bot.report.safe import line
+
+_SHOWN = 4  # names in a line of progress
+
+LookAt = Callable[[Inspect], Iterator[Build | Inspection]]
+
+
+@dataclass(slots=True)
+class Weighing:
+    """What moved the weights of a search; filled when the search asks for them."""
+
+    bench: Bench
+    dag: Dag
+    question: Question
+    look_at: LookAt | None  # None: there is no QEMU to look at
+    weights: Mapping[Sha, float] = field(default_factory=dict)
+    differing: Mapping[Sha, tuple[str, ...]] = field(default_factory=dict)
+
+    def __call__(self, failing: Run) -> Mapping[Sha, float] | None:
+        """How likely each commit of the range is the one that brought a failure of the bad end; None: nothing known."""
+        bench = self.bench
+        bench.progress.work(f"reading the diffs of {len(self.dag)} commits")
+        try:
+            read = diffs.read(bench.repository, self.dag.commits, bench.work / "diffs")
+        except InfraError as error:
+            bench.progress.say(f"no evidence from patches: {error}")
+            return None
+        patches = {sha: read.get(sha, Patch()) for sha in self.dag.commits}
+        self.weights = evidence.weigh(patches, Failure(symptom(failing), failing.case.target)).weights
+        found = differences(*(self._traits(sha) for sha in (self.question.good, self.question.bad)))
+        if found:
+            sharp = sharpen(self.weights, patches, names(found, failing.signature))
+            self.weights, self.differing = sharp.weights, sharp.names
+            bench.progress.say(_said(found, failing.signature, self.weights, self.differing))
+        return self.weights
+
+    def _traits(self, sha: Sha) -> Traits:
+        """What an end looks like; nothing if it cannot be looked at."""
+        if self.look_at is None:
+            return Traits()
+        try:
+            for fact in self.look_at(Inspect(sha, self.question.case)):
+                if isinstance(fact, Inspection):
+                    return fact.traits
+                self.bench.keep(fact)
+        except (UserError, InfraError) as error:
+            self.bench.progress.say(f"{sha[:12]} is not compared with the other end: {error}")
+        return Traits()
+
+    def moved(self, sha: Sha) -> tuple[str, ...]:
+        """What speaks for a commit, as phrases."""
+        its = self.differing.get(sha, ())
+        others = len(self.weights)
+        return tuple(
+            f"the ends differ in {line(name)}, which {_count(sum(name in held for held in self.differing.values()))} "
+            f"of {others} has in its changed lines"
+            for name in its
+        )
+
+
+def _said(
+    found: tuple[Difference, ...],
+    signature: Signature | None,
+    weights: Mapping[Sha, float],
+    held: Mapping[Sha, tuple[str, ...]],
+) -> str:
+    near = [name for name, nearness in names(found, signature).items() if nearness <= Nearness.NAMED]
+    shown = line(", ".join(near[:_SHOWN])) + (f" and {len(near) - _SHOWN} more" if len(near) > _SHOWN else "")
+    text = f"the ends differ in {len(found)} things" + (f", near the failure in {shown}" if near else "")
+    if not held:
+        return f"{text}; no commit of the range has one in its changed lines"
+    best = max(held, key=lambda sha: weights[sha])
+    return f"{text}; likeliest of {len(held)} commits with one of them is {best[:12]} ({weights[best]:.0%})"
+
+
+def _count(commits: int) -> str:
+    return "1 commit" if commits == 1 else f"each of {commits} commits"
+
+
+def symptom(run: Run) -> str:
+    """What the failing side printed, verbatim: the destination's words, else the source's, else the message."""
+    logs = {log.name: log.text for log in run.observation.logs}
+    for name in ("destination.stderr", "source.stderr", "output"):
+        if logs.get(name, "").strip():
+            return logs[name].strip()
+    return run.observation.message

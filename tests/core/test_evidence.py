@@ -1,0 +1,102 @@
+"""Weights before the first probe: which evidence moves which commit, and what it can never do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bot.core.evidence import DIFFERS, FLOOR, FOREIGN, Failure, weigh
+from bot.core.patch import Patch, Words, described, digest, words
+
+DIFF = b"""diff --git a/hw/net/virtio-net.c b/hw/net/virtio-net.c
+index 1..2 100644
+--- a/hw/net/virtio-net.c
++++ b/hw/net/virtio-net.c
+@@ -1,4 +1,4 @@ static int virtio_net_post_load_device(void *opaque)
+ int untouched_name;
+-    VMSTATE_OLD_FIELD
++    ppc_spapr.ram = "power9_v2.2";
+ }
+diff --git a/logo.png b/logo.png
+Binary files a/logo.png and b/logo.png differ
+"""
+
+
+def has(array: Words, word: bytes) -> bool:
+    return bool(np.isin(words(word), array).all())
+
+
+def test_a_diff_is_digested_by_where_words_stand() -> None:
+    patch = digest(b"virtio-net: Break a thing\n", DIFF)
+    assert patch.paths == ("hw/net/virtio-net.c", "logo.png")
+    assert patch.lines == 2
+    assert has(patch.changed, b"ppc_spapr.ram")
+    assert has(patch.changed, b"power9_v2.2")
+    assert has(patch.changed, b"vmstate_old_field")
+    assert not has(patch.changed, b"untouched_name")
+    assert has(patch.around, b"untouched_name")
+    assert has(patch.around, b"virtio_net_post_load_device")
+    assert has(patch.said, b"Break")
+    assert has(patch.said, b"VIRTIO_NET")
+
+
+def test_a_merges_diff_has_two_columns() -> None:
+    diff = b"diff --cc vl.c\n--- a/vl.c\n+++ b/vl.c\n@@@ -1,2 -1,2 +1,2 @@@ main\n  same_line\n- old_one\n++new_one\n"
+    patch = digest(b"Merge", diff)
+    assert (patch.paths, patch.lines) == (("vl.c",), 2)
+    assert has(patch.changed, b"new_one")
+    assert has(patch.changed, b"old_one")
+    assert has(patch.around, b"same_line")
+
+
+def history(n: int = 200) -> dict[str, Patch]:
+    return {f"c{i}": described((f"hw/misc/thing{i}.c",), 10, f"thing{i}: change it") for i in range(n)}
+
+
+def test_words_of_the_failure_lift_the_commit_that_has_them() -> None:
+    patches = history()
+    patches["c50"] = digest(
+        b"spapr: rename RAM", b"diff --git a/hw/ppc/spapr.c b/hw/ppc/spapr.c\n@@ -1 +1 @@\n+ppc_spapr_ram\n"
+    )
+    plain = weigh(patches, Failure())
+    found = weigh(patches, Failure('qemu: Unknown ramblock "ppc_spapr_ram", cannot accept migration'))
+    assert max(found.weights, key=lambda sha: found.weights[sha]) == "c50"
+    assert found.weights["c50"] > 5 * plain.weights["c50"]
+    reasons = dict(found.explain("c50").reasons)
+    assert any(name.startswith("rarest ") and factor > 1 for name, factor in reasons.items())
+    assert found.explain("c50").share == found.weights["c50"]
+
+
+def test_a_name_in_which_the_ends_differ_counts_most() -> None:
+    patches = history()
+    patches["c50"] = digest(b"x", b"diff --git a/hw/ppc/spapr.c b/hw/ppc/spapr.c\n@@ -1 +1 @@\n+ppc_spapr.ram\n")
+    found = weigh(patches, Failure(names=("/objects/ppc_spapr.ram",)))
+    assert found.weights["c50"] > 0.5
+    assert found.explain("c50").reasons[0][0] == DIFFERS
+
+
+def test_paths_lower_a_weight_and_never_to_nothing() -> None:
+    patches = history()
+    patches["c50"] = described(("docs/a.rst",), 10, "docs: change it")
+    patches["c51"] = described(("target/arm/helper.c",), 10, "arm: change it")
+    found = weigh(patches, Failure(target="ppc64-softmmu"))
+    assert 0 < found.weights["c50"] < found.weights["c49"]
+    assert FOREIGN in dict(found.explain("c51").reasons)
+    assert FOREIGN not in dict(weigh(patches, Failure(target="arm-softmmu")).explain("c51").reasons)
+    assert min(found.weights.values()) >= 0.99 * FLOOR / len(patches)
+    assert sum(found.weights.values()) == pytest.approx(1.0, abs=0.01)
+
+
+def test_only_what_a_build_proves_weighs_nothing() -> None:
+    patches = history()
+    found = weigh(patches, Failure(), unreachable=lambda sha: sha == "c7")
+    assert found.weights["c7"] == 0.0
+    assert sum(found.weights.values()) == pytest.approx(1.0, abs=0.01)
+    everything = weigh(patches, Failure(), unreachable=lambda _: True)
+    assert min(everything.weights.values()) > 0
+
+
+def test_patches_of_which_nothing_is_known_weigh_the_same_but_for_their_place() -> None:
+    found = weigh({f"c{i}": Patch() for i in range(10)}, Failure("whatever"))
+    values = list(found.weights.values())
+    assert max(values) < 3 * min(values)
