@@ -151,7 +151,7 @@ def sharpen(prior: Mapping[Sha, float], patches: Mapping[Sha, Patch], wanted: Ma
     shas = [sha for sha in prior if sha in patches]
     before = np.array([prior[sha] for sha in shas])
     rows = _holders([patches[sha].changed if _built(patches[sha]) else NO_WORDS for sha in shas], list(wanted))
-    held = {name: row for name, row in zip(wanted, rows, strict=True) if len(row)}
+    held = {name: row for name, row in zip(wanted, rows, strict=True) if before[row].sum() > 0}
     share = np.zeros(len(shas))
     steps: dict[Nearness, list[str]] = {}
     for name in held:

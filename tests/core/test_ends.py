@@ -158,6 +158,11 @@ def test_a_manual_or_a_test_that_has_the_name_is_no_suspect() -> None:
     assert sharp.weights["c5"] == sharp.weights["c0"] == pytest.approx((1 - BELIEVED) / 10)
 
 
+def test_commits_that_cannot_be_it_do_not_gain_weight_by_a_name() -> None:
+    sharp = sharpen(EVEN | {"c1": 0.0}, patches(**DULL | {"c1": "pc.ram"}), {"pc.ram": Nearness.SAME})
+    assert sharp.weights == EVEN | {"c1": 0.0}
+
+
 def test_a_commit_whose_diff_could_not_be_read_keeps_its_weight() -> None:
     changed = patches(c0="pc.ram", c1="int i;")
     sharp = sharpen(EVEN, changed, {"pc.ram": Nearness.SAME})
