@@ -26,8 +26,8 @@ from bot.host.git import Repository
 
 Floats = npt.NDArray[np.float64]
 _OTHERS = 400  # innocent commits drawn from each range
-_TRUST_PLAIN = 8.0  # how strongly factors are held near 0
-_TRUST_WORDS = 1.0
+_TRUST_PLAIN = 40.0  # how strongly factors are held near 0
+_TRUST_WORDS = 10.0
 
 
 def patches(graph: Graph, known: dict[str, Patch], indices: tuple[int, ...]) -> dict[str, Patch]:

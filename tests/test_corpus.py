@@ -27,12 +27,24 @@ def sha(i: int) -> str:
 
 def row(i: int, **more: Any) -> dict[str, Any]:
     parents: list[int | str] = [i - 1] if i else ["f" * 40]
-    return {"i": i, "h": sha(i), "p": parents, "t": i, "s": f"thing{i}: change", "c": [[f"hw/t{i}.c", 9, 1]], **more}
+    return {
+        "i": i,
+        "h": sha(i),
+        "p": parents,
+        "t": i,
+        "s": f"thing{i}: change",
+        "c": [[f"hw/thing{i}.c", 9, 1]],
+        **more,
+    }
 
 
 def task(culprit: int = 50, **more: Any) -> dict[str, Any]:
     asked = {"id": f"t{culprit}", "good": "f" * 40, "bad": sha(99), "culprit": sha(culprit), "N": 100}
-    return asked | {"culprit_time": 1600000000, "symptom": [f"thing{culprit} failed"], "binaries": []} | more
+    return (
+        asked
+        | {"culprit_time": 1600000000, "symptom": [f"thing{culprit} failed in hw/thing{culprit}.c:12"], "binaries": []}
+        | more
+    )
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ is no ancestor of bad (as git bisect does), the search, the confirmation (`core.
 While the runs agree with one first bad commit and no noise at all, each is taken at its word and the next probe halves
 what is left: the search is that of `git bisect`, with weights. Once they contradict each other (a commit gave both
 answers, or a good one has a bad one in its history) they are weighed instead (`core.belief`): a commit is bad if that
-is likelier than not, the next run is the one that tells most for what it costs, and a commit is confirmed when it is
+is about as likely as not, the next run is the one that tells most for what it costs, and a commit is confirmed when it is
 likely enough. So what was taken for good too early becomes open again by itself.
 """
 
@@ -47,6 +47,7 @@ Cost = Callable[[Sha], float]
 """What a test of a commit takes, in any unit, more than 0."""
 
 _NEAREST = 64  # commits never run that are compared by what they cost
+_BAD = 0.4  # probability from which a commit counts as bad; below a half, for two may have brought it independently
 _NOTHING = 1e-3  # bits: what tells less than that tells nothing
 _NOISE = 0.25  # share of the bad end's rate up to which a commit may fail and be good
 
@@ -132,7 +133,7 @@ class Bisection:
         if not seen.n or self.belief is None or sha == self.question.bad:
             return seen.verdict
         if sha in self.dag:
-            return Verdict.BAD if self.belief.bad(self.dag, sha) >= 0.5 else Verdict.GOOD
+            return Verdict.BAD if self.belief.bad(self.dag, sha) >= _BAD else Verdict.GOOD
         return Verdict.BAD if seen.bad > seen.good else Verdict.GOOD
 
     @property
@@ -292,7 +293,7 @@ class Bisection:
         parents = self.dag.parents[suspect]
         shas = (suspect, *parents)
         binaries = {s: frozenset(r.binary for r in self.runs if r.commit == s and r.binary) for s in shas}
-        return confirm(self.question, suspect, parents, self.counts, binaries, self.rules)
+        return confirm(self.question, suspect, parents, self.counts, binaries, self.rules, self.dag.outside)
 
     def _failed(self, sha: Sha) -> bool:
         return self.count(sha).infra > self.rules.infra_retries
@@ -411,15 +412,17 @@ def _suspects(state: Bisection) -> Commits:
     """What is in the history of every bad commit and of no good one.
 
     A bad commit that a good one has in its history is of an older failure that was cured since; it narrows nothing.
-    Bad commits without a common suspect brought the failure independently: the smallest set counts, then those that
-    agree with it, so that the answer is a first bad commit whichever way the runs came.
+    Bad commits without a common suspect brought the failure independently: the set with the likeliest commit counts,
+    else the smallest, then those that agree with it, so that the answer is a first bad commit whichever way the runs
+    came.
     """
     dag, bad = state.dag, state.question.bad
     inside = [(sha, state.verdict(sha)) for sha in state.counts if sha in dag and sha != bad]
     found = left = dag.ancestors(bad) & ~_union(dag.ancestors(s) for s, verdict in inside if verdict is Verdict.GOOD)
+    best = 0 if state.belief is None else 1 << state.belief.best
     for commits in sorted(
         (dag.ancestors(s) & left for s, verdict in inside if verdict is Verdict.BAD),
-        key=lambda commits: (commits.bit_count(), commits),
+        key=lambda commits: (not commits & best, commits.bit_count(), commits),
     ):
         found = found & commits or found
     return found

@@ -15,8 +15,9 @@ What may come instead:
 - A parent in the range shows the signature: the runs contradict each other now, and `Bisection` weighs them. If they
   make the parent bad it goes on among older commits. Nobody has to be told; a verdict that rested on a lucky pass was
   corrected.
-- A parent shows it in more than a quarter of its runs, and nobody older is likelier: the suspect did not bring it. If
-  that parent passes too it is `Flaky`, else `Inconclusive`: the failure is older than the good end and was cured there.
+- A parent outside the range shows it in more than a quarter of its runs, or one in the range does and 200 runs did not
+  settle which of the two it is: the suspect did not bring it. If that parent passes too it is `Flaky`, else
+  `Inconclusive`: the failure is older than the good end and was cured there.
 - The good end shows it as often, beside the bad end: `Flaky` (of the good end). The failure is older than the range.
 - After 200 runs the numbers still do not suffice: `Flaky` (of the suspect): it may have been seen by accident.
 - A parent cannot be tested: `Suspects` with the parent as skipped. Nothing was compared, so nobody is blamed.
@@ -27,7 +28,7 @@ What may come instead:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -99,8 +100,12 @@ def confirm(
     counts: Mapping[Sha, Count],
     binaries: Mapping[Sha, frozenset[str]],
     rules: Rules,
+    outside: Container[Sha] = (),
 ) -> Finding | Ask:
-    """The finding about the only suspect left, or what to run for it; `binaries` are what a commit was run as."""
+    """The finding about the only suspect left, or what to run for it.
+
+    `binaries` are what a commit was run as; `outside` are the commits that no search goes on to, if they are bad.
+    """
     if not parents:
         return Inconclusive(f"{suspect[:12]} is bad and has no parent to compare it with")
     skipped = tuple(sha for sha in (suspect, *parents) if _count(counts, sha).verdict is Verdict.SKIP)
@@ -108,7 +113,7 @@ def confirm(
         return Suspects((suspect,), skipped)
     for parent in parents:
         seen = _count(counts, parent)
-        if seen.bad and (seen.n >= rules.max_runs or seen.bad > _NOISE * seen.n):
+        if seen.bad and (seen.n >= rules.max_runs or (parent in outside and seen.bad > _NOISE * seen.n)):
             return _bad_parent(suspect, parent, seen, rules)
     wanted = _wanted(question, suspect, parents, counts, rules)
     if isinstance(wanted, Ask):

@@ -216,7 +216,23 @@ def _worded(patches: Sequence[Patch], failure: Failure) -> tuple[tuple[str, ...]
                     columns[2 * (f * len(_KINDS) + k)] = best
                     columns[2 * (f * len(_KINDS) + k) + 1] = np.sqrt(np.maximum(rows.sum(axis=0) - best, 0.0))
     shown = tuple(label for name in names for label in (f"rarest {name}", f"more of {name}"))
-    return (*shown, DIFFERS), np.column_stack([*columns, _differing(fields, failure.names, len(patches))])
+    more, found = _strongest(shown, np.column_stack(columns))
+    differing = _differing(fields, failure.names, len(patches))
+    return (*shown, *more, DIFFERS), np.column_stack([*columns, found, differing])
+
+
+def _strongest(shown: Sequence[str], columns: Floats) -> tuple[tuple[str, ...], Floats]:
+    """The rarest of several kinds and places together: one strong match tells more than several weak ones."""
+
+    def rarest(*words: str) -> Floats:
+        chosen = [i for i, name in enumerate(shown) if name.startswith("rarest ") and any(w in name for w in words)]
+        return columns[:, chosen]
+
+    every, named, changed = rarest("rarest"), rarest(" name ", " file ").max(axis=1), rarest(" changed").max(axis=1)
+    best = every.max(axis=1)
+    names = ("word", "word, squared", "name or file", "name or file, squared", "words of all places", "changed word")
+    found = (best, best**2 / 8, named, named**2 / 8, every.sum(axis=1) / 4, changed)
+    return tuple(f"rarest {name}" for name in names), np.column_stack(found)
 
 
 def _differing(fields: Mapping[str, _Index], names: Iterable[str], n: int) -> Floats:

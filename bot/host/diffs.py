@@ -54,11 +54,13 @@ def read(repository: Repository, shas: Iterable[Sha], cache: Path | None = None)
 
 def _there(repository: Repository, shas: list[Sha]) -> list[Sha]:
     """Those of the commits that the repository has."""
+    if not shas:
+        return []
     with tempfile.TemporaryFile() as asked:
         asked.write("".join(f"{sha}\n" for sha in shas).encode())
         asked.seek(0)
         out = b"".join(repository.stream("cat-file", "--batch-check=%(objecttype)", stdin=asked)).decode()
-    return [sha for sha, kind in zip(shas, out.splitlines(), strict=True) if kind == "commit"] if shas else []
+    return [sha for sha, kind in zip(shas, out.splitlines(), strict=True) if kind == "commit"]
 
 
 def _some(repository: Repository, shas: list[Sha]) -> tuple[dict[Sha, Patch], list[Sha], InfraError | None]:
