@@ -16,7 +16,7 @@ ALLOWED = {
     "data": {"errors"},
     "terminal": {"progress"},
     "core": {"model"},
-    "host": BASE,
+    "host": BASE | {"core"},
     "store": BASE | {"host"},
     "config": BASE | {"core", "data"},
     "watch": BASE | {"core", "host", "store"},
