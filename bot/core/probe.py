@@ -10,6 +10,8 @@ from bot.model import Sha
 
 Floats = npt.NDArray[np.float64]
 
+_ROOM = 0.75  # of what the rest of the budget could halve down to one, if every cut were even
+
 
 def choose(
     dag: Dag,
@@ -67,11 +69,11 @@ def _best(
 def _within(information: Floats, below: Floats, budget: int) -> Floats:
     """The information of probes that keep to the budget; if there is none, how evenly each cuts the suspects.
 
-    `below` is the number of suspects in the history of each.
+    `below` is the number of suspects in the history of each. Some room is kept, for merges make uneven cuts.
     """
     n = len(below)
     larger = np.maximum(below, n - below)
-    kept = larger <= 2.0 ** (budget - 1)
+    kept = larger <= _ROOM * 2.0 ** (budget - 1)
     return np.where(kept, information + 1e-12, 0.0) if kept[: n - 1].any() else n - larger
 
 
