@@ -10,8 +10,8 @@ is no ancestor of bad (as git bisect does), the search, the confirmation (`core.
 While the runs agree with one first bad commit and no noise at all, each is taken at its word and the next probe halves
 what is left: the search is that of `git bisect`, with weights. Once they contradict each other (a commit gave both
 answers, or a good one has a bad one in its history) they are weighed instead (`core.belief`): a commit is bad if that
-is about as likely as not, the next run is the one that tells most for what it costs, and a commit is confirmed when it is
-likely enough. So what was taken for good too early becomes open again by itself.
+is about as likely as not, the next run is the one that tells most for what it costs, and a commit is confirmed when it
+is likely enough. So what was taken for good too early becomes open again by itself.
 """
 
 from __future__ import annotations
