@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import resource
 import shlex
 import statistics
 import subprocess
@@ -53,7 +54,7 @@ def ours(dag: Dag, good: Sha, bad: Sha, culprit: Sha) -> Result:
         if sha not in (good, bad):
             probes += 1
             seconds.append(took)
-        is_bad = sha in dag and bool(dag.ancestors(sha) & dag.bit(culprit))
+        is_bad = sha in dag and bool(dag.history(sha)[dag.position(culprit)])
         outcome = Outcome.FAIL_DST if is_bad else Outcome.PASS
         state = state.observe(Run(sha, CASE, Observation(outcome, MARK if is_bad else None)))
 
@@ -108,7 +109,8 @@ def main() -> int:
         step = statistics.mean(s for r in results for s in r.seconds) * 1000
         mean, median = statistics.mean(probes), statistics.median(probes)
         print(f"{name:12}{mean:8.2f}{median:8.1f}{p95:8}{right:5}/{len(results)}{step:11.1f}")
-    print(f"the graph itself: {made * 1000:.0f} ms, once")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"the graph itself: {made * 1000:.0f} ms, once; memory at most {peak:.0f} MB")
     return int(any(r.found != c for r, c in zip([*mine, *peer], [*chosen, *chosen], strict=True)))
 
 

@@ -137,8 +137,19 @@ def learn(graph: Graph, known: dict[str, Patch], chosen: list[Task]) -> dict[str
         zip(plain, fit(examples(graph, known, chosen, plain, {}, _OTHERS), _TRUST_PLAIN).tolist(), strict=True)
     )
     quoted = [task for task in chosen if task.symptom]
-    theta = fit(examples(graph, known, quoted, worded, factors, None), _TRUST_WORDS)
-    return factors | dict(zip(worded, theta.tolist(), strict=True))
+    given = examples(graph, known, quoted, worded, factors, None)
+    return factors | dict(zip(worded, _never_against(given, _TRUST_WORDS).tolist(), strict=True))
+
+
+def _never_against(given: list[tuple[Floats, Floats, int]], trust: float) -> Floats:
+    """Factors of which none is below 1: that a commit has a word of the failure is no reason to think it innocent."""
+    kept = np.ones(given[0][0].shape[1], np.bool_)
+    while True:
+        theta = np.zeros(len(kept))
+        theta[kept] = fit([(values[:, kept], offset, culprit) for values, offset, culprit in given], trust)
+        if (theta >= 0).all():
+            return theta
+        kept &= theta > 0
 
 
 def table(factors: dict[str, float], n: int, quoted: int) -> str:
