@@ -49,7 +49,6 @@ Cost = Callable[[Sha], float]
 _NEAREST = 64  # commits never run that are compared by what they cost
 _BAD = 0.4  # probability from which a commit counts as bad; below a half, for two may have brought it independently
 _NOTHING = 1e-3  # bits: what tells less than that tells nothing
-_NOISE = 0.25  # share of the bad end's rate up to which a commit may fail and be good
 
 SPARE = 2
 """Probes beyond ceil(log2 N) that a search may spend on evidence that misleads it."""
@@ -352,7 +351,7 @@ class Bisection:
             return Want(end, 1, name)
         if not seen.good:
             return BadAtGoodEnd(end, self._shown(end), end == self.merge_base)
-        if seen.n < self.rules.max_runs and seen.bad / seen.n <= _NOISE * worst.bad / worst.n:
+        if seen.n < self.rules.max_runs and seen.bad / seen.n < worst.bad / worst.n / 2:
             short = worst.n < seen.n
             return Want(self.question.bad, 1, "bad end") if short else Want(end, 1, name)
         return Flaky(end, seen.bad, seen.n)

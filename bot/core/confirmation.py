@@ -18,7 +18,8 @@ What may come instead:
 - A parent outside the range shows it in more than a quarter of its runs, or one in the range does and 200 runs did not
   settle which of the two it is: the suspect did not bring it. If that parent passes too it is `Flaky`, else
   `Inconclusive`: the failure is older than the good end and was cured there.
-- The good end shows it as often, beside the bad end: `Flaky` (of the good end). The failure is older than the range.
+- The good end shows it half as often as the bad end, or more: `Flaky` (of the good end). The failure is older than the
+  range.
 - After 200 runs the numbers still do not suffice: `Flaky` (of the suspect): it may have been seen by accident.
 - A parent cannot be tested: `Suspects` with the parent as skipped. Nothing was compared, so nobody is blamed.
 - Suspect and parent are the same executable: `Inconclusive`. The commit did not change what was run.
