@@ -131,7 +131,7 @@ def learn(graph: Graph, known: dict[str, Patch], chosen: list[Task]) -> dict[str
     everything = patches(graph, known, tuple(sorted({graph.index[task.culprit] for task in chosen}) + _sample(graph)))
     names = evidence.features(tuple(everything.values()), evidence.Failure())[0]
     worded = [name for name in names if name.startswith(("rarest ", "more of "))]
-    plain = [name for name in names if name not in worded and name != evidence.DIFFERS] + [evidence.FOREIGN]
+    plain = [name for name in names if name not in worded] + [evidence.FOREIGN]
     plain = list(dict.fromkeys(plain))
     factors = dict(
         zip(plain, fit(examples(graph, known, chosen, plain, {}, _OTHERS), _TRUST_PLAIN).tolist(), strict=True)

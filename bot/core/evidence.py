@@ -1,13 +1,14 @@
 """Weights before the first probe: which commits of a range look as if they could have brought a failure, and why.
 
 Each piece of evidence has a name and a factor on the weight of a commit; the factors were learnt from culprits of
-QEMU's history dated before 2020 (`core.learnt`, made by `python -m benchmarks.train`). Three kinds, weakest first:
+QEMU's history dated before 2020 (`core.learnt`, made by `python -m benchmarks.train`). Two kinds, weakest first:
 
 - what any failure says: how large the patch is, which parts of the tree it touches, which verbs its message has, how
   late in the range it is;
 - what the failure's own words say: names, files and words of the message that stand in a commit's paths, changed lines,
-  lines beside those, or message. A word counts the more, the fewer commits of the range have it;
-- names in which the two end binaries differ, if somebody compared them: a commit whose diff has one is hardly innocent.
+  lines beside those, or message. A word counts the more, the fewer commits of the range have it.
+
+Names in which the two end binaries differ come on top (`core.ends.sharpen`).
 
 Paths only lower a weight, they never make it 0: what a build really reads is known from its recorded closure alone
 (`unreachable`). A part of the weight is spread evenly whatever the evidence says (`FLOOR`), so that a misleading word
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,7 +30,6 @@ from bot.core.patch import Patch, Words, hashed, parts, spelled, tokens, words
 from bot.model import Sha
 
 FLOOR = 0.07  # share of the weight that is spread evenly
-_DIFFERS = 6.0  # log of the factor of a name in which the ends differ, if one commit has it; not learnt: no data yet
 
 Floats = npt.NDArray[np.float64]
 
@@ -40,7 +40,6 @@ class Failure:
 
     text: str = ""  # as it was printed, or quoted
     target: str | None = None  # "x86_64-softmmu" or "x86_64"
-    names: tuple[str, ...] = ()  # in which the binaries of the two ends differ: RAM blocks, properties, sections, ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,7 @@ def weigh(patches: Mapping[Sha, Patch], failure: Failure, *, unreachable: Callab
     unless it says so of all.
     """
     names, values = features(tuple(patches.values()), failure)
-    factors = np.array([_DIFFERS if name == DIFFERS else FACTORS.get(name, 0.0) for name in names])
+    factors = np.array([FACTORS.get(name, 0.0) for name in names])
     scores = values * factors
     total = scores.sum(axis=1)
     shares = np.exp(total - total.max())
@@ -189,7 +188,6 @@ def _verbs(patch: Patch) -> list[str]:
 
 FOREIGN = "of other targets"
 LATE = "late in the range"
-DIFFERS = "a name in which the ends differ"
 _FIELDS = ("paths", "changed", "around", "said")
 _KINDS = ("name", "file", "word", "part")
 _SOURCE = re.compile(rb".*\.(c|h|inc)\Z")
@@ -217,8 +215,7 @@ def _worded(patches: Sequence[Patch], failure: Failure) -> tuple[tuple[str, ...]
                     columns[2 * (f * len(_KINDS) + k) + 1] = np.sqrt(np.maximum(rows.sum(axis=0) - best, 0.0))
     shown = tuple(label for name in names for label in (f"rarest {name}", f"more of {name}"))
     more, found = _strongest(shown, np.column_stack(columns))
-    differing = _differing(fields, failure.names, len(patches))
-    return (*shown, *more, DIFFERS), np.column_stack([*columns, found, differing])
+    return (*shown, *more), np.column_stack([*columns, found])
 
 
 def _strongest(shown: Sequence[str], columns: Floats) -> tuple[tuple[str, ...], Floats]:
@@ -233,17 +230,6 @@ def _strongest(shown: Sequence[str], columns: Floats) -> tuple[tuple[str, ...], 
     names = ("word", "word, squared", "name or file", "name or file, squared", "words of all places", "changed word")
     found = (best, best**2 / 8, named, named**2 / 8, every.sum(axis=1) / 4, changed)
     return tuple(f"rarest {name}" for name in names), np.column_stack(found)
-
-
-def _differing(fields: Mapping[str, _Index], names: Iterable[str], n: int) -> Floats:
-    """1 where a commit alone changes a name in which the ends differ, less where several do."""
-    best = np.zeros(n)
-    wanted = {hashed(spelled(word)) for name in names for word in tokens(name.rsplit("/", 1)[-1])}
-    if wanted:
-        for row in fields["changed"].find(np.array(sorted(wanted), np.uint32)):
-            if row.any():
-                best = np.maximum(best, row * max(0.0, 1 - math.log(row.sum()) / math.log(max(n, 2))))
-    return best
 
 
 def _asked(text: str) -> dict[int, str]:

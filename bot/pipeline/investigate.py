@@ -83,7 +83,8 @@ def investigate(bench: Bench, asked: Asked, perform: Perform) -> tuple[Report, S
     left_out = Observation(Outcome.UNTESTABLE, message="left out by --skip")
     known = [*answers(recorded), *(Run(sha, question.case, left_out, setup=setup) for sha in sorted(asked.skip))]
     limits = bench.config.bisect
-    weighing = Weighing(bench, dag, question, None if asked.command else lambda job: look_at(job, bench.rig))
+    looks = None if asked.command else lambda job: look_at(job, bench.rig)
+    weighing = Weighing(bench, dag, question, looks, asked.symptom)
     found = search(
         question, dag, Mending(bench, question, dag, setup, perform, asked.skip), bench.keep, bench.progress,
         known=known, merge_base=base, rules=Rules(min_runs=limits.min_runs, max_runs=limits.max_runs),

@@ -32,6 +32,7 @@ class Weighing:
     dag: Dag
     question: Question
     look_at: LookAt | None  # None: there is no QEMU to look at
+    symptom: str = ""  # the log that a person gave; without one, what the bad end prints
     weights: Mapping[Sha, float] = field(default_factory=dict)
     differing: Mapping[Sha, tuple[str, ...]] = field(default_factory=dict)
 
@@ -45,7 +46,7 @@ class Weighing:
             bench.progress.say(f"no evidence from patches: {error}")
             return None
         patches = {sha: read.get(sha, Patch()) for sha in self.dag.commits}
-        self.weights = evidence.weigh(patches, Failure(symptom(failing), failing.case.target)).weights
+        self.weights = evidence.weigh(patches, Failure(self.symptom or symptom(failing), failing.case.target)).weights
         found = differences(*(self._traits(sha) for sha in (self.question.good, self.question.bad)))
         if found:
             sharp = sharpen(self.weights, patches, names(found, failing.signature))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bot.core.evidence import DIFFERS, FLOOR, FOREIGN, Failure, weigh
+from bot.core.evidence import FLOOR, FOREIGN, Failure, weigh
 from bot.core.patch import Patch, Words, described, digest, words
 
 DIFF = b"""diff --git a/hw/net/virtio-net.c b/hw/net/virtio-net.c
@@ -65,14 +65,6 @@ def test_words_of_the_failure_lift_the_commit_that_has_them() -> None:
     reasons = dict(found.explain("c50").reasons)
     assert any(name.startswith("rarest ") and factor > 1 for name, factor in reasons.items())
     assert found.explain("c50").share == found.weights["c50"]
-
-
-def test_a_name_in_which_the_ends_differ_counts_most() -> None:
-    patches = history()
-    patches["c50"] = digest(b"x", b"diff --git a/hw/ppc/spapr.c b/hw/ppc/spapr.c\n@@ -1 +1 @@\n+ppc_spapr.ram\n")
-    found = weigh(patches, Failure(names=("/objects/ppc_spapr.ram",)))
-    assert found.weights["c50"] > 0.5
-    assert found.explain("c50").reasons[0][0] == DIFFERS
 
 
 def test_paths_lower_a_weight_and_never_to_nothing() -> None:
