@@ -17,11 +17,11 @@ from typing import Any
 from bot.core import stream, traits, vmstate
 from bot.core.signature import root_cause
 from bot.errors import UserError
-from bot.model import Area, Binary, Inventory, Named, Traits
+from bot.model import Area, Binary, Named, Traits
 from bot.smoke.argv import Common
 from bot.smoke.judge import Facts
 from bot.smoke.migration import directories
-from bot.smoke.plan import Method, Plan
+from bot.smoke.plan import Method, Plan, alone
 from bot.smoke.qemu import Qemu, Refused
 from bot.smoke.scene import Scene, on_stage
 from bot.smoke.settle import adapted
@@ -61,18 +61,7 @@ def _started(
     """What a process says, and what is missing; a board that does not start so is tried again as it wants."""
     with directories(scratch) as (directory, sockets):
         while True:
-            plan = Plan(
-                machine=common.case.machine,
-                source=binary,
-                destination=binary,
-                common=tuple(common.arguments()),
-                source_args=extra,
-                destination_args=(),
-                run=0.0,
-                deadline=min(common.settings.deadline, _LONGEST),
-                source_says=_MUTE,
-                destination_says=_MUTE,
-            )
+            plan = alone(binary, common, extra, min(common.settings.deadline, _LONGEST))
             seen = _Look()
             facts = asyncio.run(until_stopped(_play(seen, plan, directory, sockets), stop))
             other = adapted(common, facts) if facts.unstarted else None
@@ -91,9 +80,6 @@ def _why(facts: Facts) -> str:
     if facts.timed_out:
         return "it did not answer in time"
     return root_cause(facts.source.said) or ("it does not say" if facts.source.connected else "it did not start")
-
-
-_MUTE = Inventory("", "", ())
 
 
 async def _play(seen: _Look, plan: Plan, directory: Path, sockets: Path) -> Facts:

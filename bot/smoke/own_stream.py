@@ -7,16 +7,14 @@ import threading
 from pathlib import Path
 
 from bot.core.signature import root_cause
-from bot.model import Binary, Inventory
+from bot.model import Binary
 from bot.smoke.argv import Common
 from bot.smoke.judge import Facts
 from bot.smoke.migration import directories
-from bot.smoke.plan import Plan
+from bot.smoke.plan import alone
 from bot.smoke.saved import save as save_stream
 from bot.smoke.settle import adapted
 from bot.smoke.until import until_stopped
-
-_MUTE = Inventory("", "", ())  # nothing to ask: no limit stands in the way of a stream this small
 
 
 class NotSaved(Exception):
@@ -32,18 +30,8 @@ def save(binary: Binary, common: Common, scratch: Path, stop: threading.Event | 
     """
     with directories(scratch) as (directory, sockets):
         while True:
-            plan = Plan(
-                machine=common.case.machine,
-                source=binary,
-                destination=binary,
-                common=tuple(common.arguments()),
-                source_args=common.profile.source_args,
-                destination_args=(),
-                run=common.profile.run,
-                deadline=common.settings.deadline + common.profile.run,
-                source_says=_MUTE,
-                destination_says=_MUTE,
-            )
+            deadline = common.settings.deadline + common.profile.run
+            plan = alone(binary, common, common.profile.source_args, deadline)
             saved = asyncio.run(until_stopped(save_stream(plan, directory, sockets), stop))
             if saved.whole:
                 return saved.file.read_bytes()

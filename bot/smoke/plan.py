@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from bot.model import Binary, Inventory
+from bot.smoke.argv import Common
 from bot.smoke.guest import Guest
 
 if TYPE_CHECKING:
@@ -34,6 +35,25 @@ class Plan:
     destination_says: Inventory
     guest: Guest | None = None
     kvm: bool = False
+
+
+_MUTE = Inventory("", "", ())  # nothing to ask: no limit stands in the way of a stream this small
+
+
+def alone(binary: Binary, common: Common, extra: tuple[str, ...], deadline: float) -> Plan:
+    """A plan for a source that nobody waits for."""
+    return Plan(
+        machine=common.case.machine,
+        source=binary,
+        destination=binary,
+        common=tuple(common.arguments()),
+        source_args=extra,
+        destination_args=(),
+        run=common.profile.run,
+        deadline=deadline,
+        source_says=_MUTE,
+        destination_says=_MUTE,
+    )
 
 
 class Method(abc.ABC):
