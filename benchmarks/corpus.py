@@ -3,9 +3,10 @@
     python -m benchmarks.corpus --graph G --tasks T [--repo CLONE] [--noise F,G] [--jobs K] [--json]
 
 A commit is bad if and only if it has the task's culprit in its history. The search sees the commits between the two
-ends and nothing that came later: no fix, no word of hindsight. Without a clone it knows of each commit the paths, the
-size and the subject; with one, the words of the diff. Git is `git bisect`'s algorithm on the same graph; `--verify N`
-runs the real one on N of the tasks.
+ends and nothing that came later: no fix, no word of hindsight. It also knows which binary is tested, as a search
+always does; the corpus names that for few tasks, and for the others it is made up (`benchmarks.history.tested`).
+Without a clone it knows of each commit the paths, the size and the subject; with one, the words of the diff. Git is
+`git bisect`'s algorithm on the same graph; `--verify N` runs the real one on N of the tasks.
 
 Ends and confirmation are counted for neither: a probe is a commit that the search itself asked about.
 """
@@ -66,6 +67,7 @@ class Options:
     symptom: bool = True
     culprit: bool = True  # False: nothing is bad, runs follow the noise alone
     evidence: bool = True
+    target: bool = True  # the search knows which binary is tested, as it does in earnest
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +101,8 @@ def play(task: Task, graph: Graph, known: Mapping[Sha, Patch], options: Options)
     prior = None
     if options.evidence:
         view = {graph.shas[i]: known.get(graph.shas[i], graph.patches[i]) for i in indices}
-        target = task.binaries[0] if len(task.binaries) == 1 else None
         said = "\n".join(task.symptom) if options.symptom else ""
-        prior = evidence.weigh(view, evidence.Failure(said, target)).weights
+        prior = evidence.weigh(view, evidence.Failure(said, task.target if options.target else None)).weights
     bad = (
         frozenset(sha for sha in dag.commits if dag.history(sha)[dag.position(task.culprit)])
         if options.culprit
@@ -252,6 +253,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--limit", type=int, help="the first N of the tasks, in an order by chance")
     parser.add_argument("--only-symptom", action="store_true", help="tasks that quote one")
     parser.add_argument("--no-symptom", action="store_true", help="leave out what was quoted")
+    parser.add_argument("--no-target", action="store_true", help="leave out which binary is tested")
     parser.add_argument("--no-evidence", action="store_true", help="every commit weighs the same")
     parser.add_argument("--no-culprit", type=int, metavar="N", help="N tasks in which nothing is bad")
     parser.add_argument("--verify", type=int, default=0, metavar="N", help="compare git's model with git on N tasks")
@@ -284,7 +286,15 @@ def main() -> int:
             {i for task in {(t.good, t.bad): t for t in chosen}.values() for i in _graph.range(task.good, task.bad)}
         )
         _known = diffs.read(Repository(asked.repo), (_graph.shas[i] for i in wanted), cache)
-    options = Options(misses, false, asked.jobs, not asked.no_symptom, asked.no_culprit is None, not asked.no_evidence)
+    options = Options(
+        misses,
+        false,
+        asked.jobs,
+        not asked.no_symptom,
+        asked.no_culprit is None,
+        not asked.no_evidence,
+        not asked.no_target,
+    )
     if asked.processes > 1:
         with ProcessPoolExecutor(asked.processes) as pool:
             played = list(pool.map(partial(_played, options), chosen, chunksize=4))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.core.patch import Patch, described
+from bot.core.reach import reaches
 from bot.model import Sha
 
 Y2020 = 1577836800  # seconds: 2020-01-01T00:00:00Z
@@ -22,17 +23,19 @@ Y2020 = 1577836800  # seconds: 2020-01-01T00:00:00Z
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A question of the corpus. `culprit` and `time` (of the culprit, seconds) are for the oracle and the choice of
-    tasks; nothing that was written with hindsight is read."""
+    """A question of the corpus. `culprit`, `time` (of the culprit, seconds) and `fixed` are for the oracle and the
+    choice of tasks; nothing that was written with hindsight is read."""
 
     id: str
     good: Sha
     bad: Sha
     culprit: Sha
     time: int
+    fixed: int  # seconds: date of the fix
     symptom: tuple[str, ...]
     binaries: tuple[str, ...]  # of which the symptom was quoted: "ppc64"
     migration: bool
+    target: str | None  # whose emulator is tested (`tested`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +86,38 @@ def load(path: Path) -> Graph:
     return Graph(tuple(shas), tuple(parents), tuple(named), tuple(patches), {sha: i for i, sha in enumerate(shas)})
 
 
+_NAMED = """
+x86_64 aarch64 ppc64 s390x riscv64 mips64el sparc64 m68k alpha hppa sh4 xtensa microblaze loongarch64 or1k rx tricore
+avr cris lm32 moxie nios2 tilegx unicore32
+"""
+_TARGETS = tuple(f"{target}-{kind}" for kind in ("softmmu", "linux-user") for target in _NAMED.split())
+
+
+def tested(named: tuple[str, ...], paths: Iterable[str]) -> str | None:
+    """The target whose emulator shows a task's failure: the only one that the corpus names, else one that is made up.
+
+    A search knows what it tests, and no failure shows in an emulator that its culprit has no part of. So it is the
+    first target, in the order in which one would look, of whose system emulator the culprit's paths have a part, else
+    of whose user mode emulator; None for what is no emulator (manuals, tests, the guest agent).
+    """
+    if len(named) == 1:
+        return named[0]
+    known = tuple(paths)
+    return next((target for target in _TARGETS if any(reaches(path, target) for path in known)), None)
+
+
 def tasks(path: Path, graph: Graph) -> list[Task]:
     """Read tasks, but those whose bad end or culprit the graph has not; a good end may be before its beginning."""
     found = []
     for row in _rows(path):
         if "id" in row and row["bad"] in graph.index and row["culprit"] in graph.index:
+            binaries = tuple(row.get("binaries") or ())
             found.append(
                 Task(
                     row["id"], row["good"], row["bad"], row["culprit"], int(row.get("culprit_time", 0)),
-                    tuple(row.get("symptom") or ()), tuple(row.get("binaries") or ()),
-                    bool((row.get("migration") or {}).get("text")),
+                    int(row.get("fix_time", 0)),
+                    tuple(row.get("symptom") or ()), binaries, bool((row.get("migration") or {}).get("text")),
+                    tested(binaries, graph.patches[graph.index[row["culprit"]]].paths),
                 )
             )  # fmt: skip
     return found

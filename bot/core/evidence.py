@@ -3,15 +3,15 @@
 Each piece of evidence has a name and a factor on the weight of a commit; the factors were learnt from culprits of
 QEMU's history dated before 2020 (`core.learnt`, made by `python -m benchmarks.train`). Two kinds, weakest first:
 
-- what any failure says: how large the patch is, which parts of the tree it touches, which verbs its message has, how
-  late in the range it is;
+- what any failure says: whether the patch has a part of the tested binary, how large it is, which parts of the tree it
+  touches, which verbs its message has, how late in the range it is;
 - what the failure's own words say: names, files and words of the message that stand in a commit's paths, changed lines,
   lines beside those, or message. A word counts the more, the fewer commits of the range have it.
 
 Names in which the two end binaries differ come on top (`core.ends.sharpen`).
 
 Paths only lower a weight, they never make it 0: what a build really reads is known from its recorded closure alone
-(`unreachable`). A part of the weight is spread evenly whatever the evidence says (`FLOOR`), so that a misleading word
+(`unreachable`). A part of the weight (`FLOOR`) stays where it is without the failure's words, so that a misleading word
 costs some probes and never the answer.
 """
 
@@ -27,9 +27,10 @@ import numpy.typing as npt
 
 from bot.core.learnt import FACTORS
 from bot.core.patch import Patch, Words, hashed, parts, spelled, tokens, words
+from bot.core.reach import in_emulator, reaches
 from bot.model import Sha
 
-FLOOR = 0.07  # share of the weight that is spread evenly
+FLOOR = 0.07  # share of the weight that the words of the failure do not move
 
 Floats = npt.NDArray[np.float64]
 
@@ -39,7 +40,7 @@ class Failure:
     """What is known of a failure before the first probe."""
 
     text: str = ""  # as it was printed, or quoted
-    target: str | None = None  # "x86_64-softmmu" or "x86_64"
+    target: str | None = None  # what is tested: "x86_64-softmmu", "arm-linux-user"; None: not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +82,18 @@ def weigh(patches: Mapping[Sha, Patch], failure: Failure, *, unreachable: Callab
     names, values = features(tuple(patches.values()), failure)
     factors = np.array([FACTORS.get(name, 0.0) for name in names])
     scores = values * factors
-    total = scores.sum(axis=1)
-    shares = np.exp(total - total.max())
-    even = np.ones(len(shares))
-    if unreachable is not None:
-        can = np.array([not unreachable(sha) for sha in patches], np.float64)
-        if can.any():
-            shares, even = shares * can, can
-    shares = (1 - FLOOR) * shares / shares.sum() + FLOOR * even / even.sum()
+    worded = np.array([name.startswith(_WORDED) for name in names])
+    can = np.array([unreachable is None or not unreachable(sha) for sha in patches], np.float64)
+    can = can if can.any() else np.ones(len(can))
+    shares = (1 - FLOOR) * _shares(scores.sum(axis=1), can) + FLOOR * _shares(scores[:, ~worded].sum(axis=1), can)
     rounded = np.array([float(f"{share:.3g}") for share in shares.tolist()])  # as a log has them: it replays exactly
     return Prior(tuple(patches), rounded, names, scores)
+
+
+def _shares(scores: Floats, can: Floats) -> Floats:
+    raised = np.exp(scores - scores.max()) * can
+    found: Floats = raised / raised.sum()
+    return found
 
 
 def features(patches: Sequence[Patch], failure: Failure) -> tuple[tuple[str, ...], Floats]:
@@ -104,11 +107,6 @@ def features(patches: Sequence[Patch], failure: Failure) -> tuple[tuple[str, ...
 
 _SIZES = ((0, "no line"), (3, "1-3 lines"), (10, "4-10 lines"), (30, "11-30 lines"), (100, "31-100 lines"))
 _LARGEST = "over 100 lines"
-_OUTSIDE = re.compile(
-    r"(docs|tests|scripts/(ci|coverity-scan|simplebench|performance|kvm)|python|po|gdb-xml|\.gitlab|\.github|\.travis"
-    r"|contrib|qga|tools|roms|plugins)(/|\.|-|\Z)"
-    r"|MAINTAINERS|README|COPYING|LICENSE|\.[a-z]+|VERSION\Z|.*\.(rst|texi|txt|md|svg)\Z"
-)
 _AREA = re.compile(r"(hw/[^/]+|target/[^/]+|[^/]+)(?=/)")
 _AREA_NAMES = """
 accel audio authz backends block bsd-user chardev cpus crypto disas docs dump fpu fsdev hw/9pfs hw/acpi hw/arm
@@ -128,21 +126,11 @@ report return revert rework set simplify split support switch turn update use wi
 """
 _VERBS = frozenset(_VERB_NAMES.split())
 _BUILD = re.compile(r"[^/]+\Z|.*(meson|Makefile|Kconfig)")
-_FAMILIES = {
-    "i386": "i386", "x86_64": "i386", "aarch64": "arm", "arm": "arm", "ppc": "ppc", "ppc64": "ppc", "s390x": "s390x",
-    "riscv32": "riscv", "riscv64": "riscv", "mips": "mips", "mipsel": "mips", "mips64": "mips", "mips64el": "mips",
-    "sparc": "sparc", "sparc64": "sparc", "m68k": "m68k", "alpha": "alpha", "hppa": "hppa", "sh4": "sh4",
-    "xtensa": "xtensa", "microblaze": "microblaze", "loongarch64": "loongarch", "or1k": "openrisc", "rx": "rx",
-    "tricore": "tricore", "avr": "avr", "cris": "cris",
-}  # fmt: skip
-_OF_FAMILY = re.compile(r"(?:target|hw|tcg|linux-user|bsd-user|pc-bios)/(?:host/)?([a-z0-9]+)/|disas/([a-z0-9]+)\.")
-_IN_FAMILIES = {**_FAMILIES, "sparc64": "sparc", "arm": "arm"}
 
 
 def _plain(patches: Sequence[Patch], target: str | None) -> tuple[tuple[str, ...], Floats]:
     """What size, paths, message and place say without a symptom: most failures are seen soon after they came."""
-    family = _FAMILIES.get((target or "").removesuffix("-softmmu"))
-    rows = [_reasons(patch, family) for patch in patches]
+    rows = [_reasons(patch, target) for patch in patches]
     names = sorted({name for row in rows for name in row})
     place = {name: i for i, name in enumerate(names)}
     found = np.zeros((len(patches), len(names) + 1))
@@ -152,12 +140,13 @@ def _plain(patches: Sequence[Patch], target: str | None) -> tuple[tuple[str, ...
     return (*names, LATE), found
 
 
-def _reasons(patch: Patch, family: str | None) -> list[str]:
+def _reasons(patch: Patch, target: str | None) -> list[str]:
     names = [next((name for most, name in _SIZES if patch.lines <= most), _LARGEST)]
-    inside = [path for path in patch.paths if not _OUTSIDE.match(path)]
-    if not inside:
-        names.append("outside of QEMU" if patch.paths else "no path")
-    else:
+    names += [f"says {verb}" for verb in _verbs(patch)]
+    if target is not None and not any(reaches(path, target) for path in patch.paths):
+        return [*names, UNREACHED]
+    inside = [path for path in patch.paths if in_emulator(path)]
+    if inside:
         areas = {match[1] for path in inside if (match := _AREA.match(path))} & _AREAS
         names += [f"in {area}" for area in areas]
         names += ["build system"] if any(_BUILD.match(path) for path in inside) else []
@@ -165,16 +154,7 @@ def _reasons(patch: Patch, family: str | None) -> list[str]:
         names += ["no source"] if not any(path.endswith((".c", ".h", ".inc")) for path in inside) else []
         names += ["one file"] if len(inside) == 1 else []
         names += ["over 10 files"] if len(inside) > 10 else []
-        if family and all(_foreign(path, family) for path in inside):
-            names.append(FOREIGN)
-    names += [f"says {verb}" for verb in _verbs(patch)]
     return names
-
-
-def _foreign(path: str, family: str) -> bool:
-    match = _OF_FAMILY.match(path)
-    its = match and _IN_FAMILIES.get(match[1] or match[2])
-    return bool(its) and its != family
 
 
 _VERB_HASHES = {hashed(verb.encode()): verb for verb in _VERBS}
@@ -186,7 +166,8 @@ def _verbs(patch: Patch) -> list[str]:
 
 # -- words of the failure -------------------------------------------------------------------------------------------
 
-FOREIGN = "of other targets"
+_WORDED = ("rarest ", "more of ")  # what names of such evidence begin with
+UNREACHED = "paths that the binary has no part of"
 LATE = "late in the range"
 _FIELDS = ("paths", "changed", "around", "said")
 _KINDS = ("name", "file", "word", "part")

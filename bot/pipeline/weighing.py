@@ -46,7 +46,8 @@ class Weighing:
             bench.progress.say(f"no evidence from patches: {error}")
             return None
         patches = {sha: read.get(sha, Patch()) for sha in self.dag.commits}
-        self.weights = evidence.weigh(patches, Failure(self.symptom or symptom(failing), failing.case.target)).weights
+        target = failing.case.target if self.look_at else None  # a command of the user's may test anything
+        self.weights = evidence.weigh(patches, Failure(self.symptom or symptom(failing), target)).weights
         found = differences(*(self._traits(sha) for sha in (self.question.good, self.question.bad)))
         if found:
             sharp = sharpen(self.weights, patches, names(found, failing.signature))
