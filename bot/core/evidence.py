@@ -105,8 +105,8 @@ def features(patches: Sequence[Patch], failure: Failure) -> tuple[tuple[str, ...
 
 # -- of any failure -------------------------------------------------------------------------------------------------
 
-_SIZES = ((0, "no line"), (3, "1-3 lines"), (10, "4-10 lines"), (30, "11-30 lines"), (100, "31-100 lines"))
-_LARGEST = "over 100 lines"
+_SIZES = ("lines changed", "names changed", "names beside", "length of the message")
+_SQUARED = ("lines changed, squared", "names changed, squared")
 _AREA = re.compile(r"(hw/[^/]+|target/[^/]+|[^/]+)(?=/)")
 _AREA_NAMES = """
 accel audio authz backends block bsd-user chardev cpus crypto disas docs dump fpu fsdev hw/9pfs hw/acpi hw/arm
@@ -133,16 +133,16 @@ def _plain(patches: Sequence[Patch], target: str | None) -> tuple[tuple[str, ...
     rows = [_reasons(patch, target) for patch in patches]
     names = sorted({name for row in rows for name in row})
     place = {name: i for i, name in enumerate(names)}
-    found = np.zeros((len(patches), len(names) + 1))
+    found = np.zeros((len(patches), len(names)))
     for i, row in enumerate(rows):
         found[i, [place[name] for name in row]] = 1.0
-    found[:, -1] = np.arange(len(patches)) / len(patches)
-    return (*names, LATE), found
+    sizes = np.log1p([(p.lines, len(p.changed), len(p.around), len(p.said)) for p in patches])
+    late = np.arange(len(patches))[:, None] / len(patches)
+    return (*names, *_SIZES, *_SQUARED, LATE), np.hstack([found, sizes, sizes[:, : len(_SQUARED)] ** 2 / 8, late])
 
 
 def _reasons(patch: Patch, target: str | None) -> list[str]:
-    names = [next((name for most, name in _SIZES if patch.lines <= most), _LARGEST)]
-    names += [f"says {verb}" for verb in _verbs(patch)]
+    names = [f"says {verb}" for verb in _verbs(patch)]
     if target is not None and not any(reaches(path, target) for path in patch.paths):
         return [*names, UNREACHED]
     inside = [path for path in patch.paths if in_emulator(path)]

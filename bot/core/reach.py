@@ -26,14 +26,14 @@ _FAMILIES = {
 }  # fmt: skip
 _ALL = frozenset(_FAMILIES.values())
 _NAMES = {
-    "arm": "a10 a15 a9 allwinner arm aspeed bcm2 cbus cmsdk digic exynos ftgmac gic highbank imx integrator iotkit "
-    "lan9118 max7310 mpcore msf2 mss musicpal npcm nrf5 nvic omap pl0 pl1 pl3 pxa realview smmu spitz stellaris stm32 "
-    "strongarm tosa tsc2 tusb tz- twl versal versatile xlnx zaurus zynq",
+    "arm": "a10 a15 a9 allwinner arm aspeed bcm2 cadence cbus cmsdk digic exynos ftgmac gic highbank imx integrator "
+    "iotkit lan9118 max7310 mpcore msf2 mss musicpal npcm nrf5 nvic omap onenand pl0 pl1 pl3 pxa realview smmu spitz "
+    "stellaris stm32 strongarm tosa tsc2 tusb tz- twl versal versatile wdt_aspeed xlnx zaurus zynq",
     "ppc": "adb cuda dbdma dec e500 etsec fsi grackle heathrow macio mpc openpic pmu pnv ppc prep raven spapr "
     "uninorth vof xics xive",
     "riscv": "ibex mchp opentitan riscv shakti sifive",
     "s390x": "ccw css diag288 s390 sclp terminal3270 tpi virtio-ccw",
-    "sparc": "cg3 eccmemctl grlib leon sabre sbus simba slavio sparc stp2000 sun4 tcx",
+    "sparc": "cg3 eccmemctl grlib leon sabre sbus simba slavio sparc stp2000 sun4 sunhme tcx",
     "mips": "bonito dp8393 fulong gt64 jazz loongson mips rc4030",
     "m68k": "asc goldfish macfb mcf next nubus q800 swim",
     "hppa": "artist dino hppa lasi",
@@ -49,7 +49,7 @@ _NAMES = {
 """What names of device files begin with, by the family of targets that has the device."""
 
 _DEVICE = re.compile(r"(?:include/)?hw/[^/]+/(?:macio/)?([^/]+)\Z")
-_OWN = re.compile(r"(?:target|hw|include/hw|linux-user|bsd-user|pc-bios)/([a-z0-9]+)/|disas/([a-z0-9]+)\.")
+_OWN = re.compile(r"(?:target|hw|include/hw|linux-user|bsd-user|pc-bios)/([a-z0-9]+)[/-]|disas/([a-z0-9]+)\.")
 _PREFIXES = tuple((re.compile("|".join(names.split())), family) for family, names in _NAMES.items())
 _NOWHERE = re.compile(
     r"(docs|tests|scripts/(ci|coverity-scan|simplebench|performance|kvm)|python|po|gdb-xml|\.gitlab|\.github|\.travis"
@@ -58,11 +58,12 @@ _NOWHERE = re.compile(
 )
 """No part of any emulator: manuals, tests, the guest agent, what looks after the project."""
 _ELSEWHERE = re.compile(
-    r"tcg/(aarch64|arm|ia64|loongarch64|mips|ppc|riscv|s390x?|sparc(64)?|tci)/|(target/i386|accel)/(hvf|whpx|nvmm|hax)/"
+    r"tcg/(aarch64|arm|ia64|loongarch64|mips|ppc|riscv|s390x?|sparc(64)?|tci)[/.]"
+    r"|(target/i386|accel)/(hvf|whpx|nvmm|hax)[/-]"
     r"|.*(win32|cocoa|bsd|solaris|darwin|dsound|coreaudio)[^/]*\.[chm]\Z"
 )
 """For hosts that are not Linux on x86, and their accelerators."""
-_USER = re.compile(r"(linux-user|bsd-user)/")
+_USER = re.compile(r"(linux-user|bsd-user|common-user|accel/tcg/user-)")
 _TOOL = re.compile(r"(qemu-(img|io|nbd|bridge)|storage-daemon/)")
 _SYSTEM = re.compile(
     r"(hw|include/hw|migration|ui|audio|net|block|blockdev|chardev|monitor|softmmu|system|backends|fsdev|pc-bios|nbd|io"
