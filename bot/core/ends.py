@@ -27,10 +27,9 @@ _INDEX = re.compile(r"\[[\d.]*\]|@.*$")
 _VALUE = re.compile(r"[A-Za-z][\w.-]*$")
 _PLAIN = {"true", "false", "none", "auto", "null", "yes", "off", "version", "size", "used", "total", "subsection"}
 
-_SOURCE = re.compile(
-    r".*\.(c|cc|h|inc|S|json|hx|mak|py|sh|build)\Z|(pc-bios|roms|target|default-configs|configs)/|.*(Kconfig|configure|Makefile)"
-)
-_APART = re.compile(r"(docs|tests|contrib|qga|python|\.\w+)/")
+_SOURCE = re.compile(r".*\.(c|cc|h|inc|S|json|hx|py|sh)\Z|(pc-bios|roms|target|default-configs|configs)/")
+_RULES = re.compile(r".*(\.mak|\.build|Kconfig|configure|Makefile[^/]*)\Z")
+_APART = re.compile(r"(docs|tests|contrib|qga|python|\.\w+)/|.*\.(texi|rst|txt|md)\Z")
 
 Floats = npt.NDArray[np.float64]
 
@@ -173,8 +172,13 @@ def sharpen(prior: Mapping[Sha, float], patches: Mapping[Sha, Patch], wanted: Ma
 
 
 def _built(patch: Patch) -> bool:
-    """Whether a commit changes anything that a binary is made of: a manual or a test may name what it will."""
-    return any(_SOURCE.match(path) and not _APART.match(path) for path in patch.paths)
+    """Whether a commit changes anything that a binary is made of: a manual or a test may name what it will.
+
+    Rules of the build that change together with manuals or tests are those of the manuals or tests.
+    """
+    inside = [path for path in patch.paths if not _APART.match(path)]
+    rules = len(inside) == len(patch.paths) and any(_RULES.match(path) for path in inside)
+    return rules or any(_SOURCE.match(path) for path in inside)
 
 
 def _holders(changed: Sequence[Words], wanted: Sequence[str]) -> list[npt.NDArray[np.int64]]:

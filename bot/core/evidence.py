@@ -173,6 +173,8 @@ _FIELDS = ("paths", "changed", "around", "said")
 _KINDS = ("name", "file", "word", "part")
 _SOURCE = re.compile(rb".*\.(c|h|inc)\Z")
 _NAME = re.compile(rb".*(_|-|\.|[0-9]|[a-z][A-Z])")
+_OF_MANUALS = re.compile(r"qemu-system-x86_64: |Make sure that your current VM setup .*")
+"""Words of a log that manuals have and no culprit: the program of every example, and advice behind the message."""
 
 
 def _worded(patches: Sequence[Patch], failure: Failure) -> tuple[tuple[str, ...], Floats]:
@@ -217,7 +219,7 @@ def _asked(text: str) -> dict[int, str]:
     """Hashes of a failure's words, each with its kind: a name is more than its parts."""
     found: dict[int, str] = {}
     late: dict[int, str] = {}
-    for token in tokens(text):
+    for token in tokens(_OF_MANUALS.sub("", text)):
         whole = hashed(spelled(token))
         kind = "file" if _SOURCE.match(token) else "name" if _NAME.match(token) else "word"
         if len(spelled(token)) >= 3:

@@ -246,6 +246,12 @@ class Repository:
     def is_ancestor(self, older: Sha, newer: Sha) -> bool:
         return self._try("merge-base", "--is-ancestor", older, newer) is not None
 
+    def holding(self, older: Sha, shas: Iterable[Sha]) -> set[Sha]:
+        """Those of some commits that have an older one in their history, itself included: one walk for all of them."""
+        wanted = set(shas)
+        newer = self._call("rev-list", "--ancestry-path", *sorted(wanted), "--not", older) if wanted else ""
+        return wanted & {older, *newer.split()}
+
     def merge_base(self, one: Sha, other: Sha) -> Sha | None:
         """The best common ancestor, or None if the histories have nothing in common."""
         found = self._try("merge-base", one, other)

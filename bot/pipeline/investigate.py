@@ -263,8 +263,9 @@ def _releases(repository: Repository, bad: Sha, culprit: Sha) -> tuple[str, ...]
     found: dict[str, Sha] = {}
     for tip in sorted(tips):
         found |= repository.releases(tip)
-    holding = [name for name, sha in found.items() if repository.is_ancestor(culprit, sha)]
-    return tuple(sorted(holding, key=lambda name: [int(n) for n in name[1:].split(".")]))
+    holding = repository.holding(culprit, found.values())
+    names = (name for name, sha in found.items() if sha in holding)
+    return tuple(sorted(names, key=lambda name: [int(n) for n in name[1:].split(".")]))
 
 
 def later_fixes(repository: Repository, culprit: Commit) -> tuple[Commit, ...]:

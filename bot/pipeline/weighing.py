@@ -13,6 +13,7 @@ from bot.core.dag import Dag
 from bot.core.ends import Nearness, differences, names, sharpen
 from bot.core.evidence import Failure
 from bot.core.patch import Patch
+from bot.core.signature import is_warning
 from bot.errors import InfraError, UserError
 from bot.host import diffs
 from bot.model import Build, Difference, Inspect, Inspection, Question, Run, Sha, Signature, Traits
@@ -47,7 +48,8 @@ class Weighing:
             return None
         patches = {sha: read.get(sha, Patch()) for sha in self.dag.commits}
         target = failing.case.target if self.look_at else None  # a command of the user's may test anything
-        self.weights = evidence.weigh(patches, Failure(self.symptom or symptom(failing), target)).weights
+        said = without_warnings(self.symptom or symptom(failing))
+        self.weights = evidence.weigh(patches, Failure(said, target)).weights
         found = differences(*(self._traits(sha) for sha in (self.question.good, self.question.bad)))
         if found:
             sharp = sharpen(self.weights, patches, names(found, failing.signature))
@@ -96,6 +98,12 @@ def _said(
 
 def _count(commits: int) -> str:
     return "1 commit" if commits == 1 else f"each of {commits} commits"
+
+
+def without_warnings(log: str) -> str:
+    """A log without warnings, for runs that pass print them too; the whole of it if there is nothing else."""
+    telling = [said for said in log.splitlines() if not is_warning(said)]
+    return "\n".join(telling) if any(map(str.strip, telling)) else log
 
 
 def symptom(run: Run) -> str:

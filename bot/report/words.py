@@ -7,6 +7,7 @@ import shlex
 import signal
 
 from bot.core.matrix import family, machine_ranges, version_key
+from bot.core.signature import is_warning
 from bot.model import (
     PRECOPY,
     Commit,
@@ -247,12 +248,23 @@ def released(report: Report) -> str:
 
 
 def symptom(report: Report, limit: int = 12) -> list[str]:
-    """Lines of the failing side's stderr, verbatim but for control bytes; a long one is cut in the middle."""
+    """Lines of the failing side's stderr, verbatim but for control bytes.
+
+    A long one loses its warnings, for runs that pass print them too, and then its middle; what is left out is told.
+    """
     lines = [text.rstrip() for text in clean(report.symptom).splitlines() if text.strip()]
     if len(lines) <= limit:
         return lines
-    half = limit // 2
-    return [*lines[:half], f"[{len(lines) - 2 * half} more lines]", *lines[-half:]]
+    telling = [text for text in lines if not is_warning(text)] or lines
+    left_out = [_left_out(len(lines) - len(telling), "warning")] if len(telling) < len(lines) else []
+    if len(telling) > limit + 1:
+        half = limit // 2
+        telling = [*telling[:half], _left_out(len(telling) - 2 * half, "more line"), *telling[-half:]]
+    return [*left_out, *telling]
+
+
+def _left_out(number: int, what: str) -> str:
+    return f"[{number} {what}{'' if number == 1 else 's'}]"
 
 
 def how_it_ends(report: Report) -> str:

@@ -67,6 +67,18 @@ def test_words_of_the_failure_lift_the_commit_that_has_them() -> None:
     assert found.explain("c50").share == found.weights["c50"]
 
 
+@pytest.mark.parametrize(
+    "manual", ["run qemu-system-x86_64 -hda x", "including any hotplugged devices; your current setup"]
+)
+def test_what_manuals_say_too_is_no_word_of_the_failure(manual: str) -> None:
+    said = "Unknown savevm section or instance 'thing7' 1."
+    advice = " Make sure that your current VM setup matches your saved VM setup, including any hotplugged devices"
+    patches = history()
+    patches["c50"] = digest(manual.encode(), b"diff --git a/vl.c b/vl.c\n@@ -1 +1 @@\n+" + manual.encode() + b"\n")
+    printed = weigh(patches, Failure(f"qemu-system-x86_64: {said}{advice}"))
+    assert printed.weights == weigh(patches, Failure(said)).weights
+
+
 def test_paths_lower_a_weight_and_never_to_nothing() -> None:
     patches = history()
     patches["c50"] = described(("docs/a.rst",), 10, "docs: change it")

@@ -180,6 +180,10 @@ def test_ancestry(upstream: History) -> None:
     assert repository.is_ancestor(upstream["a"], upstream["6"])
     assert repository.is_ancestor(upstream["a"], upstream["a"])
     assert not repository.is_ancestor(upstream["6"], upstream["a"])
+    every = set(upstream.shas.values())
+    for older in every:
+        assert repository.holding(older, every) == {sha for sha in every if repository.is_ancestor(older, sha)}
+    assert repository.holding(upstream["a"], [upstream["2"]]) == repository.holding(upstream["a"], []) == set()
     assert repository.merge_base(upstream["4"], upstream["b"]) == upstream["2"]
 
 
