@@ -30,7 +30,7 @@ _FLAKE = 0.02  # prior of a flake
 _FLAKES = np.array([0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 0.98])  # its rates
 _CURED = 1e-3  # chance that a commit without the culprit fails all the same every time
 _NEVER = -1e6  # log of 0, that can be subtracted
-_MASKED = 1e-4  # chance that one that has it never does
+_MASKED = 1e-4  # chance that one that has it, but the first bad one itself, never does
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,9 +100,12 @@ def believe(dag: Dag, prior: Floats, counts: Mapping[Sha, Count]) -> Belief:
     top = max(float(likely.max()), float(flake.max()))
     joint, other = np.exp(likely - top), np.exp(flake - top) * _FLAKE
     share = prior / prior.sum() * (1 - _FLAKE)
-    mass = np.bincount(of, share, len(first))
-    whole = float((joint.sum(axis=1) * mass).sum() + other.sum())
-    weights: Floats = share * joint.sum(axis=1)[of] / whole
+    weights: Floats = share * joint.sum(axis=1)[of]
+    for i, position in ((i, dag.position(sha)) for i, sha in enumerate(shas) if sha in dag):
+        shown = likely[of[position]] + rates.bad[i] - rates.if_bad[i]  # nobody is blamed for what he hides himself
+        weights[position] = share[position] * float(np.exp(shown - top).sum())
+    whole = float(weights.sum() + other.sum())
+    weights /= whole
     rate = float((other * _FLAKES).sum() / other.sum()) if other.sum() else 0.0
     normal = joint / np.maximum(joint.sum(axis=1, keepdims=True), 1e-300)
     flaky = float(other.sum() / whole)
