@@ -74,7 +74,7 @@ def render(search: Search, commits: Mapping[Sha, Commit]) -> str:
     """The log of a search; subjects are shown of the commits given."""
     state = search.bisection
     subjects = {sha: _plain(commit.subject) for sha, commit in commits.items()}
-    lines = ["git bisect start"]
+    lines = ["git bisect start" + (" '--first-parent'" if state.dag.first_parent else "")]
     lines += [f"# {line}" for line in _diary(search, subjects)]
     for sha, verdict in _conclusion(state):
         lines += [f"# {verdict}: [{sha}] {subjects.get(sha, '')}".rstrip(), f"git bisect {verdict} {sha}"]

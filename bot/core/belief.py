@@ -4,7 +4,8 @@ A run of a bad commit may pass (a miss), and a run of a good one may show the si
 nobody knows: both rates are unknowns beside the culprit, a small grid of each with most of the prior at 0, and what is
 not asked about is summed out. A commit may also say the contrary of the truth every time, as one that holds an older
 failure that was cured before the range's own came: then it costs its hypothesis a factor and no more, however often it
-is run. The last hypothesis is a flake: every commit fails at one rate, and nobody brought it.
+is run. Not so the suspect itself and its parents: what hides there could not be confirmed, and one that is as bad as
+its child comes before it. The last hypothesis is a flake: every commit fails at one rate, and nobody brought it.
 
 Commits that the same tested ones hold cannot be told apart, so likelihoods are worked out for each such class, of which
 there are about as many as tested commits, and not for each of thousands of commits.
@@ -30,7 +31,7 @@ _FLAKE = 0.02  # prior of a flake
 _FLAKES = np.array([0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 0.98])  # its rates
 _CURED = 1e-3  # chance that a commit without the culprit fails all the same every time
 _NEVER = -1e6  # log of 0, that can be subtracted
-_MASKED = 1e-4  # chance that one that has it never does
+_MASKED = 1e-4  # chance that one that has it, but the first bad one itself, never does
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,9 +101,15 @@ def believe(dag: Dag, prior: Floats, counts: Mapping[Sha, Count]) -> Belief:
     top = max(float(likely.max()), float(flake.max()))
     joint, other = np.exp(likely - top), np.exp(flake - top) * _FLAKE
     share = prior / prior.sum() * (1 - _FLAKE)
-    mass = np.bincount(of, share, len(first))
-    whole = float((joint.sum(axis=1) * mass).sum() + other.sum())
-    weights: Floats = share * joint.sum(axis=1)[of] / whole
+    weights: Floats = share * joint.sum(axis=1)[of]
+    place = {sha: i for i, sha in enumerate(shas)}
+    for sha, i in ((sha, i) for sha, i in place.items() if sha in dag):
+        shown = likely[of[dag.position(sha)]] + rates.bad[i] - rates.if_bad[i]
+        for j in (place[parent] for parent in dag.parents[sha] if parent in place and parent in dag):
+            shown = shown + rates.good[j] - rates.if_good[j]
+        weights[dag.position(sha)] = share[dag.position(sha)] * float(np.exp(shown - top).sum())
+    whole = float(weights.sum() + other.sum())
+    weights /= whole
     rate = float((other * _FLAKES).sum() / other.sum()) if other.sum() else 0.0
     normal = joint / np.maximum(joint.sum(axis=1, keepdims=True), 1e-300)
     flaky = float(other.sum() / whole)
@@ -117,6 +124,7 @@ class _Rates:
     false: Floats
     prior: Floats
     bad: Floats  # by commit and rates: of its runs if they are those of a bad commit
+    good: Floats  # the same if those of a good one
     if_bad: Floats  # if it is bad, and says the contrary every time now and then
     if_good: Floats  # the same if it is good
     flake: Floats  # by rate: of all runs, if all is a flake
@@ -136,6 +144,7 @@ class _Rates:
             false,
             prior,
             np.maximum(bad, _NEVER),
+            np.maximum(good, _NEVER),
             np.maximum(if_bad, _NEVER),
             np.maximum(if_good, _NEVER),
             flake,

@@ -49,6 +49,7 @@ Cost = Callable[[Sha], float]
 _NEAREST = 64  # commits never run that are compared by what they cost
 _BAD = 0.4  # probability from which a commit counts as bad; below a half, for two may have brought it independently
 _NOTHING = 1e-3  # bits: what tells less than that tells nothing
+_LEAST = 1e-6  # of the greatest weight: what a commit has at least, for evidence may mislead
 
 SPARE = 2
 """Probes beyond ceil(log2 N) that a search may spend on evidence that misleads it."""
@@ -152,10 +153,11 @@ class Bisection:
 
     @property
     def _weights(self) -> Floats:
-        """The prior by position."""
+        """The prior by position; no commit is without any weight, or runs could not bring it back."""
         if self.prior is None:
             return np.ones(len(self.dag))
-        return np.fromiter((self.prior.get(s, 1.0) for s in self.dag.commits), np.float64, len(self.dag))
+        found = np.fromiter((self.prior.get(s, 1.0) for s in self.dag.commits), np.float64, len(self.dag))
+        return np.maximum(found, _LEAST * (found.max() or 1.0))
 
     @property
     def suspects(self) -> tuple[Sha, ...]:
@@ -238,7 +240,8 @@ class Bisection:
         less likely: to ask again is cheaper than to find out in the end.
         """
         belief = self._believe()
-        told = {s: bits / cost(s) for s, bits in belief.again().items() if s in self.dag and not self._stuck(s)}
+        again = {s: bits for s, bits in belief.again().items() if s in self.dag and not self._stuck(s)}
+        told = {s: bits / cost(s) for s, bits in again.items() if bits >= _NOTHING}
         best = max(told, key=lambda sha: (told[sha], sha), default=None)
         next_one = belief.information(self.dag)[self.dag.position(probe)] / cost(probe)
         return (best,) if best is not None and told[best] > next_one else ()
@@ -292,7 +295,8 @@ class Bisection:
         parents = self.dag.parents[suspect]
         shas = (suspect, *parents)
         binaries = {s: frozenset(r.binary for r in self.runs if r.commit == s and r.binary) for s in shas}
-        return confirm(self.question, suspect, parents, self.counts, binaries, self.rules, self.dag.outside)
+        noisy = self.belief is not None
+        return confirm(self.question, suspect, parents, self.counts, binaries, self.rules, self.dag.outside, noisy)
 
     def _failed(self, sha: Sha) -> bool:
         return self.count(sha).infra > self.rules.infra_retries

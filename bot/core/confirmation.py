@@ -4,7 +4,7 @@ One suspect is left. It and its parents are run in turns until the parents' pass
 with k >= 3 and n >= 10, each parent 0 of n bad, and n so large that a parent as bad as the culprit would have passed
 every time with a probability (1 - k/n)^n below 0.001. Where k < n, k/n is a guess, made of a suspect that was picked
 because it failed; so there the chance that all k failures fall on its side though both are equally bad has to be below
-0.001 too. Both ends are repeated as well.
+0.001 too, and wherever any runs contradicted each other. Both ends are repeated as well.
 
 A good commit may show a signature by accident, too. So a parent that does so now and then is still compared if it is
 far from as bad as the suspect (`separated`): one half as bad would have failed so rarely with a probability below
@@ -102,10 +102,12 @@ def confirm(
     binaries: Mapping[Sha, frozenset[str]],
     rules: Rules,
     outside: Container[Sha] = (),
+    noisy: bool = False,
 ) -> Finding | Ask:
     """The finding about the only suspect left, or what to run for it.
 
     `binaries` are what a commit was run as; `outside` are the commits that no search goes on to, if they are bad.
+    `noisy`: some commit's runs contradict others, so a suspect that always failed may have done so by chance.
     """
     if not parents:
         return Inconclusive(f"{suspect[:12]} is bad and has no parent to compare it with")
@@ -116,7 +118,7 @@ def confirm(
         seen = _count(counts, parent)
         if seen.bad and (seen.n >= rules.max_runs or (parent in outside and seen.bad > _NOISE * seen.n)):
             return _bad_parent(suspect, parent, seen, rules)
-    wanted = _wanted(question, suspect, parents, counts, rules)
+    wanted = _wanted(question, suspect, parents, counts, rules, noisy)
     if isinstance(wanted, Ask):
         stuck = next((w.commit for w in wanted.wants if _stuck(_count(counts, w.commit), rules)), None)
         return Inconclusive(f"{stuck[:12]} mostly fails in another way than the one asked about") if stuck else wanted
@@ -159,11 +161,11 @@ def _bad_parent(suspect: Sha, parent: Sha, seen: Count, rules: Rules) -> Finding
 
 
 def _wanted(
-    question: Question, suspect: Sha, parents: Sequence[Sha], counts: Mapping[Sha, Count], rules: Rules
+    question: Question, suspect: Sha, parents: Sequence[Sha], counts: Mapping[Sha, Count], rules: Rules, noisy: bool
 ) -> Ask | Flaky | None:
     """Runs still needed, from the commit with the fewest on, which interleaves them; None if there are enough."""
     wants: dict[Sha, str] = {}
-    if not _enough(suspect, parents, counts, rules):
+    if not _enough(suspect, parents, counts, rules, noisy):
         wants = dict.fromkeys(parents, "confirm parent") | {suspect: "confirm culprit"}
         wants = {sha: why for sha, why in wants.items() if _count(counts, sha).n < rules.max_runs}
         if not wants:
@@ -175,19 +177,20 @@ def _wanted(
     return Ask(Phase.CONFIRMATION, tuple(Want(sha, 1, wants[sha]) for sha in fewest)) if wants else None
 
 
-def _enough(suspect: Sha, parents: Sequence[Sha], counts: Mapping[Sha, Count], rules: Rules) -> bool:
+def _enough(suspect: Sha, parents: Sequence[Sha], counts: Mapping[Sha, Count], rules: Rules, noisy: bool) -> bool:
     culprit = _count(counts, suspect)
     if culprit.n < rules.min_runs or culprit.bad < rules.min_bad:
         return False
     tried = [_count(counts, parent) for parent in parents]
-    return all(seen.n >= rules.min_runs and _innocent(culprit, seen, rules) for seen in tried)
+    return all(seen.n >= rules.min_runs and _innocent(culprit, seen, rules, noisy) for seen in tried)
 
 
-def _innocent(culprit: Count, parent: Count, rules: Rules) -> bool:
+def _innocent(culprit: Count, parent: Count, rules: Rules, noisy: bool) -> bool:
     if parent.bad:
         return separated(culprit, parent, rules)
     passes = culprit.good / culprit.n
-    return passes**parent.n < rules.doubt and (not passes or _by_chance(culprit, parent) < rules.doubt)
+    guessed = passes > 0 or noisy
+    return passes**parent.n < rules.doubt and (not guessed or _by_chance(culprit, parent) < rules.doubt)
 
 
 def _by_chance(culprit: Count, parent: Count) -> float:

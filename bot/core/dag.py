@@ -11,7 +11,7 @@ A set of commits is a Python int whose bit i stands for the i-th oldest commit, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -110,6 +110,7 @@ class Dag:
     parents: Mapping[Sha, tuple[Sha, ...]]
     _position: Mapping[Sha, int]
     _spines: _Spines
+    first_parent: bool = False  # merges stand for all that they brought
 
     @classmethod
     def of(cls, parents: Mapping[Sha, tuple[Sha, ...]]) -> Dag:
@@ -183,7 +184,7 @@ class Dag:
         line = [tip]
         while (its := self.parents[line[-1]]) and its[0] in self:
             line.append(its[0])
-        return Dag.of({sha: self.parents[sha][:1] for sha in reversed(line)})
+        return replace(Dag.of({sha: self.parents[sha][:1] for sha in reversed(line)}), first_parent=True)
 
     def below(self, weights: Floats) -> Floats:
         """By position: the weight of a commit's whole history, itself included. `weights` is by position, too."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -11,6 +13,8 @@ from bot.model import Sha
 Floats = npt.NDArray[np.float64]
 
 _ROOM = 0.75  # of what the rest of the budget could halve down to one, if every cut were even
+_SURE = 1024  # suspects up to which it is worked out whether the rest of the budget is enough
+_TRIED = 16  # likeliest probes for which that is done
 
 
 def choose(
@@ -26,7 +30,8 @@ def choose(
 
     `tested` are the commits with any verdict, `skipped` those of them that could not be tested; `weights` is by
     position in `dag` (None: all the same). With weights a `budget` of probes is kept to, if the graph lets it: the
-    first one leaves on either side no more suspects than the rest of the budget can halve down to one.
+    first one leaves on either side no more suspects than the rest of the budget can halve down to one, and of few
+    suspects only those that it does halve down, in view of how merges divide them.
     """
     parts, probes = [suspects], list[Sha]()
     while parts and len(probes) < k:
@@ -58,12 +63,61 @@ def _best(
     information = np.minimum(below, whole - below)
     if weights is not None:
         information = np.where(weights[positions] > whole / 2, whole, information)
+    even = information
     if weights is not None and budget is not None:
-        information = _within(information, dag.weigh(part)[1], budget)
-    information *= runs(np.flatnonzero(np.isin(positions, dag.positions(part & skipped))), len(positions))
-    information[np.isin(positions, dag.positions(part & tested))] = -1.0
-    best = int(np.argmax(information))
-    return dag.commits[int(positions[best])] if information[best] >= 0 else None
+        number = dag.weigh(part)[1]
+        even = np.minimum(number, len(number) - number)
+        information = _within(information, number, budget)
+    ways = runs(np.flatnonzero(np.isin(positions, dag.positions(part & skipped))), len(positions))
+    out = np.isin(positions, dag.positions(part & tested))
+    if out.all():
+        return None
+    best, fallback = (np.where(out, -1.0, worth * ways) for worth in (information, even))
+    order = [*np.argsort(-best, kind="stable")[:_TRIED].tolist(), int(np.argmax(fallback))]
+    if weights is None or budget is None or len(positions) > _SURE:
+        return dag.commits[int(positions[order[0]])]
+    halving = _Halving.of(dag, part)
+    chosen = next((i for i in order if best[i] > 0 and halving.enough(i, budget)), order[-1])
+    return dag.commits[int(positions[chosen])]
+
+
+@dataclass(frozen=True, slots=True)
+class _Halving:
+    """What even cuts alone, as git chooses them, need for some suspects; by their number among these."""
+
+    reach: tuple[Commits, ...]  # the suspects in the history of each
+
+    @classmethod
+    def of(cls, dag: Dag, part: Commits) -> _Halving:
+        """No path between two suspects leaves them: what a good or a bad commit rules out is whole histories."""
+        place = {sha: i for i, sha in enumerate(dag.names(part))}
+        reach: list[Commits] = []
+        for i, sha in enumerate(place):
+            mine = 1 << i
+            for parent in dag.parents[sha]:
+                mine |= reach[place[parent]] if parent in place else 0
+            reach.append(mine)
+        return cls(tuple(reach))
+
+    def enough(self, probe: int, budget: int) -> bool:
+        """Whether a budget that pays for this probe, too, leads to one suspect whatever the answers are."""
+        return self._cut(list(range(len(self.reach))), probe, budget)
+
+    def _cut(self, part: list[int], probe: int, budget: int) -> bool:
+        older = self.reach[probe]
+        sides = ([i for i in part if older >> i & 1], [i for i in part if not older >> i & 1])
+        return all(self._halved(side, budget - 1) for side in sides)
+
+    def _halved(self, part: list[int], budget: int) -> bool:
+        n = len(part)
+        if n <= budget + 1:
+            return True  # each probe rules out one at least
+        if n > 2**budget:
+            return False
+        suspects = sum(1 << i for i in part)
+        below = [(self.reach[i] & suspects).bit_count() for i in part]
+        most_even = max(range(n), key=lambda i: min(below[i], n - below[i]))
+        return self._cut(part, part[most_even], budget)
 
 
 def _within(information: Floats, below: Floats, budget: int) -> Floats:

@@ -341,23 +341,29 @@ class Repository:
         tree, index = tree.absolute(), index.absolute()  # git runs in the tree
         tree.mkdir(parents=True, exist_ok=True)
         env = {"GIT_DIR": str(self.dir), "GIT_WORK_TREE": str(tree), "GIT_INDEX_FILE": str(index)}
+        (index.parent / (index.name + ".lock")).unlink(missing_ok=True)  # left by a git that was killed
         if not index.exists():
             self._call("read-tree", "--empty", env=env, cwd=tree)
-        else:
-            (index.parent / (index.name + ".lock")).unlink(missing_ok=True)  # left by a git that was killed
         self._call("read-tree", "--reset", "-u", sha, env=env, cwd=tree)
         self._call("checkout-index", "--all", "--force", "--quiet", "-u", env=env, cwd=tree)
 
     def worktree(self, sha: Sha, path: Path) -> None:
-        """Put a linked worktree (with a .git) at path on the commit; one of another repository is replaced."""
+        """Put a linked worktree (with a .git) at path on the commit; one of another repository is replaced.
+
+        What a git that was killed has left there (locks, a worktree half made) is in nobody's way.
+        """
         if (path / ".git").exists():
-            status, out, _ = self._execute("rev-parse", "--path-format=absolute", "--git-common-dir", cwd=path)
-            if status == 0 and Path(out.strip()).resolve() == self.dir.resolve():
+            asked = ("rev-parse", "--path-format=absolute", "--git-common-dir", "--git-dir")
+            status, out, _ = self._execute(*asked, cwd=path)
+            common, _, own = out.strip().partition("\n")
+            if status == 0 and Path(common).resolve() == self.dir.resolve() and (Path(own) / "index").exists():
+                for lock in ("index.lock", "HEAD.lock"):
+                    (Path(own) / lock).unlink(missing_ok=True)
                 self._call("checkout", "--quiet", "--force", "--detach", sha, cwd=path)
                 return
         shutil.rmtree(path, ignore_errors=True)
         self._call("worktree", "prune")
-        self._call("worktree", "add", "--quiet", "--force", "--detach", str(path), sha)
+        self._call("worktree", "add", "--quiet", "--force", "--force", "--detach", str(path), sha)
 
     def compose(self, base: Sha, ops: Sequence[Op]) -> Sha | Conflict:
         """base with ops applied in turn, as a real commit under refs/bot/, with fixed identity and dates.

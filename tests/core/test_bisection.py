@@ -8,16 +8,30 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.peer import git_probes
 from bot import model
-from bot.core.bisection import Bisection
-from bot.core.confirmation import Phase, Rules, confirm
+from bot.core.bisection import SPARE, Bisection
+from bot.core.confirmation import Ask, Phase, Rules, confirm
 from bot.core.dag import Dag
 from bot.core.verdict import Count
-from bot.model import FirstBad, Flaky, Inconclusive, MergeConflict, Question, Run, Signature, Suspects, Verdict
-from tests.core.test_dag import dags
+from bot.model import (
+    BadAtGoodEnd,
+    FirstBad,
+    Flaky,
+    Inconclusive,
+    MergeConflict,
+    NotReproduced,
+    Question,
+    Run,
+    Signature,
+    Suspects,
+    Verdict,
+)
+from tests.core.test_dag import dags, tangles
+from tests.testing.history import parents_of
 from tests.testing.world import CASE, SIGNATURE, run
 
 Answer = Callable[[str], str]
@@ -66,7 +80,7 @@ def oracle(dag: Dag, culprit: str, skipped: frozenset[str] = frozenset()) -> Ans
     return answer
 
 
-@given(dags(), st.data())
+@given(dags() | tangles(), st.data())
 def test_without_skips_the_culprit_is_found_and_confirmed(
     parents: dict[str, tuple[str, ...]], data: st.DataObject
 ) -> None:
@@ -115,7 +129,88 @@ def test_history_of_pull_requests_takes_two_probes_more_at_most(
     assert len(probes) <= math.ceil(math.log2(len(dag))) + 2
 
 
-@given(dags(), st.data())
+def halvings(dag: Dag) -> int:
+    """The most probes that even cuts alone take, as plain sets say."""
+    reach = {sha: set(dag.names(dag.ancestors(sha))) for sha in dag.commits}
+
+    def most(part: list[str]) -> int:
+        if len(part) == 1:
+            return 0
+        sizes = {sha: len(reach[sha].intersection(part)) for sha in part}
+        probe = max(part, key=lambda sha: min(sizes[sha], len(part) - sizes[sha]))
+        older = [sha for sha in part if sha in reach[probe]]
+        return 1 + max(most(older), most([sha for sha in part if sha not in reach[probe]]))
+
+    return most(list(dag.commits))
+
+
+WEIGHTS = st.sampled_from([0.0, 1e-9, 0.01, 1.0, 1.0, 100.0, 1e6])
+
+
+@given(dags() | tangles() | pulls(), st.data())
+def test_whatever_the_weights_say_two_probes_more_than_halving_at_most(
+    parents: dict[str, tuple[str, ...]], data: st.DataObject
+) -> None:
+    """Where merges let no even cut be made, halving itself takes more than the logarithm, and nothing is added."""
+    dag = Dag.of(parents)
+    culprit = data.draw(st.sampled_from(dag.commits))
+    prior = {sha: data.draw(WEIGHTS) for sha in dag.commits} | {dag.commits[0]: 1.0}
+    misled = {sha: 1.0 if sha != culprit else 1e-9 for sha in dag.commits}
+    most = max(math.ceil(math.log2(len(dag))) + SPARE, halvings(dag))
+    for weights in (None, prior, misled):
+        state, _, probes = play(start(dag, prior=weights), oracle(dag, culprit))
+        assert isinstance(state.finding, FirstBad | MergeConflict)
+        assert state.finding.commit == culprit
+        assert len(set(probes)) == len(probes) <= most
+
+
+@given(st.integers(2, 300), st.integers(0, 2**32))
+def test_whatever_the_weights_say_a_line_takes_two_probes_more_at_most(n: int, seed: int) -> None:
+    dag, chance = line(n), random.Random(seed)  # noqa: S311 - weights, not secrets
+    culprit = f"c{chance.randint(1, n)}"
+    steep = chance.choice([0.5, 2.0, 10.0, 40.0])
+    prior = {sha: chance.random() ** steep for sha in dag.commits}
+    _, _, probes = play(start(dag, "c0", prior=prior), oracle(dag, culprit))
+    assert len(probes) <= math.ceil(math.log2(n)) + SPARE
+
+
+def test_a_bushy_range_keeps_its_cap_when_the_weights_mislead() -> None:
+    """By numbers alone the first probes look harmless; what they leave cannot be halved any more."""
+    drawn = "c0:old c1:good,c0 c2:c1 c3:good,c1 c4:c1 c5:c4 c6:c5,c4 c7:c1 c8:c1 m:c2,c3,c6,c7,c8"
+    dag = Dag.of({sha: tuple(its.split(",")) for sha, its in (word.split(":") for word in drawn.split())})
+    prior = {sha: 2.0**-i for i, sha in enumerate(dag.commits)}
+    taken = [len(play(start(dag, prior=prior), oracle(dag, culprit))[2]) for culprit in dag.commits]
+    assert max(taken) <= math.ceil(math.log2(10)) + SPARE
+
+
+def test_a_star_takes_a_probe_for_each_ray_and_so_it_does_git() -> None:
+    """Thirty patches on one commit, merged at once: no probe tells of two, so no cap in logarithms can hold."""
+    rays = [f"r{i}" for i in range(30)]
+    dag = Dag.of(dict.fromkeys(rays, ("good",)) | {"m": tuple(rays)})
+    for prior in (None, {sha: float(i) for i, sha in enumerate(dag.commits)}):
+        taken = [len(play(start(dag, prior=prior), oracle(dag, culprit))[2]) for culprit in dag.commits]
+        assert max(taken) == halvings(dag) == git_probes(dag, "m") == 30
+
+
+@given(dags() | tangles(), st.data())
+def test_honest_runs_of_any_commits_in_any_order_never_lose_the_culprit(
+    parents: dict[str, tuple[str, ...]], data: st.DataObject
+) -> None:
+    """Not only of those that the search asks for: what the watch or a person ran before counts as well."""
+    dag = Dag.of(parents)
+    culprit = data.draw(st.sampled_from(dag.commits))
+    tried = data.draw(st.lists(st.sampled_from([*dag.commits, "good"]), max_size=30))
+    silent = {sha: data.draw(st.sampled_from("NUOI")) for sha in tried if data.draw(st.integers(0, 3)) == 0}
+    honest = oracle(dag, culprit)
+    state = start(dag).observe(run(dag.commits[-1], "B"))
+    for sha in tried:
+        state = state.observe(run(sha, silent.get(sha) or honest(sha)))
+        assert culprit in state.suspects
+        assert state.belief is None
+        assert not isinstance(state.finding, FirstBad | MergeConflict) or state.finding.commit == culprit
+
+
+@given(dags() | tangles(), st.data())
 def test_skips_never_lose_the_culprit(parents: dict[str, tuple[str, ...]], data: st.DataObject) -> None:
     dag = Dag.of(parents)
     culprit = data.draw(st.sampled_from(dag.commits))
@@ -138,7 +233,7 @@ def test_skips_never_lose_the_culprit(parents: dict[str, tuple[str, ...]], data:
             raise AssertionError(other)
 
 
-@given(dags(), st.data())
+@given(dags() | tangles(), st.data())
 def test_any_order_and_any_prefix_of_runs_gives_the_same_state(
     parents: dict[str, tuple[str, ...]], data: st.DataObject
 ) -> None:
@@ -164,6 +259,58 @@ def test_any_order_and_any_prefix_of_runs_gives_the_same_state(
     assert (one.finding is None) == bool(one.next_jobs())
 
 
+@settings(max_examples=40)
+@given(dags() | tangles(), st.data(), st.integers(0, 2**32))
+def test_whatever_order_parallel_runs_come_in_and_wherever_it_is_gone_on_from(
+    parents: dict[str, tuple[str, ...]], data: st.DataObject, seed: int
+) -> None:
+    """Several tests at once, noise, skips, misleading weights: the runs alone decide, not who was faster."""
+    dag, chance = Dag.of(parents), random.Random(seed)  # noqa: S311 - noise, not a secret
+    skipped = frozenset(data.draw(st.lists(st.sampled_from(dag.commits), max_size=3, unique=True))) - {dag.commits[-1]}
+    honest = oracle(dag, data.draw(st.sampled_from(dag.commits)), skipped)
+    rates = {"B": data.draw(st.sampled_from([0.0, 0.1, 0.4])), "G": data.draw(st.sampled_from([0.0, 0.0, 0.03]))}
+    weights = data.draw(st.none() | st.fixed_dictionaries(dict.fromkeys(dag.commits, WEIGHTS)))
+    prior = weights and weights | {dag.commits[-1]: 1.0}
+    k = data.draw(st.integers(1, 4))
+    state = shuffled = start(dag, prior=prior)
+    states, runs = [state], list[Run]()
+    while jobs := state.next_jobs(k):
+        assert shuffled.next_jobs(k) == jobs
+        came: list[Run] = []
+        for letter, sha in ((honest(job.commit), job.commit) for job in jobs for _ in range(job.times)):
+            flipped = chance.random() < rates.get(letter, 0.0)
+            said = {"B": "G", "G": "B"}[letter] if flipped else letter
+            came.append(run(sha, said, at=float(len(runs) + len(came)), binary=f"binary of {sha}"))
+        for each in came:
+            state = state.observe(each)
+            runs.append(each)
+            states.append(state)
+        for each in chance.sample(came, len(came)):
+            shuffled = shuffled.observe(each)
+        alike(state, shuffled)
+        assert len(runs) < 5000, "the search does not end"
+    upto = data.draw(st.integers(0, len(runs)))
+    replayed = start(dag, prior=prior)
+    for each in chance.sample(runs[:upto], upto):
+        replayed = replayed.observe(each)
+    alike(replayed, states[upto])
+
+
+def alike(one: Bisection, other: Bisection) -> None:
+    """Two states that know the same runs know the same of everything."""
+    assert (one.signature, one.counts, one.suspects, one.skipped) == (
+        other.signature, other.counts, other.suspects, other.skipped,
+    )  # fmt: skip
+    assert (one.phase, one.suspect, one.next_jobs(3)) == (other.phase, other.suspect, other.next_jobs(3))
+    assert (one.belief is None) is (other.belief is None)
+    if one.belief is not None and other.belief is not None:
+        assert (one.belief.weights == other.belief.weights).all()
+    if isinstance(one.finding, NotReproduced | BadAtGoodEnd):  # these tell of runs, in the order in which they came
+        assert type(one.finding) is type(other.finding)
+    else:
+        assert one.finding == other.finding
+
+
 def noisy(n: int, culprit: str | None, shown: float, false: float, seed: int) -> Bisection:
     """A search of a line whose culprit fails at the rate `shown`, and every other commit at the rate `false`."""
     dag, rng = line(n), random.Random(seed)  # noqa: S311 - noise, not a secret
@@ -181,8 +328,52 @@ def test_an_intermittent_failure_is_found_and_nobody_else_is_blamed(shown: float
 
 @pytest.mark.parametrize("rate", [0.02, 0.05, 0.2])
 def test_a_flake_that_is_everywhere_is_nobodys(rate: float) -> None:
-    findings = [noisy(200, None, 0.0, rate, seed).finding for seed in range(25)]
+    findings = [noisy(100, None, 0.0, rate, seed).finding for seed in range(12)]
     assert not [finding for finding in findings if isinstance(finding, FirstBad)]
+
+
+PULLED = """
+good a0 a1 a2
+good m0=a2
+good b0 b1 b2 b3 b4 b5
+m0 m1=b5
+m1 c0 c1 c2 c3 c4 c5 c6
+m1 q
+m1 m2=c6+q
+"""
+WEIGHTY = ("a0", "m0", "b0", "m1", "c0", "c1", "m2")
+
+
+@pytest.mark.parametrize("culprit", ["m2", "q", "b3"])
+def test_commits_without_any_weight_are_found_and_what_costs_little_is_not_run_for_ever(culprit: str) -> None:
+    """In the end all that has weight is the bad end: to run it again tells nothing, however dear a build is."""
+    dag = Dag.of({sha: its for sha, its in parents_of(PULLED).items() if sha != "good"})
+    honest, state = oracle(dag, culprit), start(dag, prior={sha: float(sha in WEIGHTY) for sha in dag.commits})
+    while jobs := state.next_jobs(cost=lambda sha: 8.0 if state.count(sha).n else 60.0):  # noqa: B023
+        state = state.observe(run(jobs[0].commit, honest(jobs[0].commit), at=float(len(state.runs))))
+        assert len(state.runs) < 300, "the search does not end"
+    assert isinstance(state.finding, FirstBad | MergeConflict)
+    assert state.finding.commit == culprit
+
+
+def test_nobody_is_suspected_whose_own_runs_all_pass() -> None:
+    """The weights are for c4; that it is bad and passes each time itself, while all above fail, is no answer."""
+    dag = line(8)
+    prior = dict.fromkeys(dag.commits, 1e-4) | {"c4": 1.0}
+    state = fold(start(dag, "c0", prior=prior), {"c8": "B" * 10, "c0": "G" * 10, "c2": "BG", "c4": "G" * 30, "c5": "B"})
+    assert state.suspect == "c5"
+
+
+def test_few_runs_blame_nobody_where_runs_contradict_each_other() -> None:
+    """3 of 3 against 0 of 3 is no chance if failures come every time; elsewhere it is one in twenty."""
+    few = Rules(min_runs=3)
+    counts = {"c1": Count(good=3), "c2": Count(bad=3), "c0": Count(good=3), "c4": Count(good=3, bad=3)}
+    blamed = {
+        noisy: confirm(Question("c0", "c4", CASE), "c2", ("c1",), counts, {}, few, noisy=noisy)
+        for noisy in (False, True)
+    }
+    assert isinstance(blamed[False], FirstBad)
+    assert isinstance(blamed[True], Ask)
 
 
 # -- single rules --------------------------------------------------------------------------------------------------

@@ -82,6 +82,20 @@ def dags(draw_: st.DrawFn, most: int = 40) -> dict[str, tuple[str, ...]]:
     return parents
 
 
+@st.composite
+def tangles(draw_: st.DrawFn, most: int = 40) -> dict[str, tuple[str, ...]]:
+    """Histories of which half are merges, of two to four, criss-cross and with older good ones; the last holds all."""
+    parents: dict[str, tuple[str, ...]] = {}
+    for i in range(draw_(st.integers(1, most))):
+        near = ["older", "good", *parents][-draw_(st.sampled_from([3, 8, 40])) :]
+        many = draw_(st.sampled_from([1, 1, 1, 2, 2, 3, 4]))
+        parents[f"c{i}"] = tuple(draw_(st.lists(st.sampled_from(near), min_size=1, max_size=many, unique=True)))
+    tips = set(parents) - {p for its in parents.values() for p in its}
+    if len(tips) > 1:
+        parents["all"] = tuple(sha for sha in parents if sha in tips)
+    return parents
+
+
 def _reach(parents: dict[str, tuple[str, ...]], tip: str) -> set[str]:
     found, left = set[str](), [tip]
     while left:
@@ -92,7 +106,7 @@ def _reach(parents: dict[str, tuple[str, ...]], tip: str) -> set[str]:
     return found
 
 
-@given(dags(), st.integers(0, 2**32), st.booleans())
+@given(dags() | tangles(), st.integers(0, 2**32), st.booleans())
 def test_weights_are_those_of_plain_walks(parents: dict[str, tuple[str, ...]], seed: int, even: bool) -> None:
     dag = Dag.of(parents)
     rng = np.random.default_rng(seed)
@@ -107,7 +121,7 @@ def test_weights_are_those_of_plain_walks(parents: dict[str, tuple[str, ...]], s
         assert weight == pytest.approx(sum(weights[dag.commits.index(s)] for s in under))
 
 
-@given(dags(), st.integers(1, 6))
+@given(dags() | tangles(), st.integers(1, 6))
 def test_probes_are_distinct_untested_suspects_and_the_first_splits_best(
     parents: dict[str, tuple[str, ...]], k: int
 ) -> None:

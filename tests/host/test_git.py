@@ -500,6 +500,24 @@ def test_a_worktree_is_made_moved_and_made_again(tmp_path: Path, upstream: Histo
     assert git(path, "rev-parse", "HEAD") == upstream["4"]
 
 
+def test_a_worktree_goes_on_after_a_git_that_was_killed(tmp_path: Path, upstream: History) -> None:
+    """A killed checkout leaves its locks, a killed `worktree add` one that is still locked, and no index."""
+    copy, path = clone(str(upstream.repository.path), tmp_path / "copy.git"), tmp_path / "worktree"
+    copy.worktree(upstream["3"], path)
+    own = Path(git(path, "rev-parse", "--path-format=absolute", "--git-dir"))
+    (own / "index.lock").write_bytes(b"half")
+    (own / "HEAD.lock").touch()
+    copy.worktree(upstream["6"], path)
+    assert git(path, "rev-parse", "HEAD") == upstream["6"]
+    (own / "locked").write_text("initializing")
+    (own / "index").unlink()
+    copy.worktree(upstream["3"], path)
+    assert {p.name for p in (path / "n").iterdir()} == upstream.holds(upstream["3"])
+    subprocess.run(["rm", "-rf", str(path)], check=True)
+    copy.worktree(upstream["4"], path)
+    assert git(path, "rev-parse", "HEAD") == upstream["4"]
+
+
 # -- composing -----------------------------------------------------------------------------------------------------
 
 TEXT = "".join(f"line {i}\n" for i in range(30))
