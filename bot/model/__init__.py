@@ -21,9 +21,11 @@ from bot.model.ends import (
     Traits,
 )
 from bot.model.report import (
+    Reason,
     Report,
     ReportSettings,
     Reproduction,
+    Weight,
 )
 from bot.model.search import (
     BadAtGoodEnd,
@@ -108,6 +110,7 @@ __all__ = [
     "Outcome",
     "Profile",
     "Question",
+    "Reason",
     "Recipe",
     "Regression",
     "Report",
@@ -126,4 +129,5 @@ __all__ = [
     "Test",
     "Traits",
     "Verdict",
+    "Weight",
 ]

@@ -12,7 +12,7 @@ from typing import Any
 
 from bot.core.matrix import machine_ranges
 from bot.model import BuildStatus, Commit, Direction, Outcome, Report, ReportSettings, Run, Step, Verdict
-from bot.report import data, figures, heat, render, table, words
+from bot.report import data, figures, heat, reasons, render, table, words
 from bot.report.background import Background
 from bot.report.deliver import write
 from bot.report.safe import clean, line
@@ -123,6 +123,7 @@ def page_context(entry: Entry, settings: ReportSettings) -> dict[str, Any]:
         "held": entry.held,
         "mail": f"{head}\n\n{body}" if entry.eml else "",
         "advice": figures.advice(report),
+        "weighed": reasons.weighed(report),
         "reproducer_text": clean(report.reproduction.text) if report.reproduction else "",
         "symptom_text": "\n".join(words.symptom(report, 40)),
     }

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.model import Inconclusive, Log, Observation, Outcome, Report
-from bot.report import render, site
+from bot.model import Inconclusive, Log, Observation, Outcome, Reason, Report, Weight
+from bot.report import reasons, render, site
 from bot.report.background import Background
 from tests.report.test_mail import HOSTILE, NOW, SETTINGS, TEMPLATES
 from tests.testing import reports
@@ -100,6 +100,14 @@ def test_pages_say_what_is_open_and_where_it_fails(tmp_path: Path) -> None:
     assert set(pages) == {"index.html", "matrix-master.html"} | {
         f"{i}/{name}" for i in ("r0017", "r0033") for name in ("index.html", "report.json", "mail.eml", "bisect.log")
     }
+
+
+def test_a_page_says_what_was_weighed_before_the_first_probe(tmp_path: Path) -> None:
+    weights = (Weight(reports.CULPRIT.sha, 1, 0.68, (Reason("its message says `<b>`", 24.0),)),)
+    page = make(tmp_path, entry(replace(reports.first_bad(), weights=weights)))["r0017/index.html"]
+    assert "68 % ab74e5431129" in words(page)
+    assert f"{reasons.TIMES}24 its message says `<b>`" in words(page)
+    assert "Before the first probe" not in words(make(tmp_path, entry(reports.first_bad()))["r0017/index.html"])
 
 
 def test_links_lead_somewhere(tmp_path: Path) -> None:
@@ -215,7 +223,8 @@ def browse(harness: Path, profile: Path) -> list[dict[str, object]]:
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 def test_a_browser_shows_every_page_without_overflow(tmp_path: Path) -> None:
     wide = replace(reports.CULPRIT, subject="memory_region_allocate_system_memory_and_more_without_any_break" * 3)
-    report = replace(reports.first_bad(), culprit=wide, commits={wide.sha: wide})
+    weights = (Weight(wide.sha, 1, 0.68, (Reason(f"its message says `{'x' * 70}`", 24.0),) * 8),)
+    report = replace(reports.first_bad(), culprit=wide, commits={wide.sha: wide}, weights=weights)
     made = [entry(report), entry(reports.suspects()), entry(reports.merge_conflict())]
     pages = {name: page for name, page in make(tmp_path / "out", *made).items() if name.endswith(".html")}
     frames = "".join(
