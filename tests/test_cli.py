@@ -89,7 +89,13 @@ def test_bisect_names_the_culprit_and_writes_what_git_can_replay(simple: Place) 
     replayed = subprocess.run(["git", "bisect", "replay", log], cwd=simple.project.path, capture_output=True, text=True)
     subprocess.run(["git", "bisect", "reset", "-q"], cwd=simple.project.path, check=False)
     assert f"{shas[5]} is the first bad commit" in replayed.stdout
-    assert simple.run("replay", str(log), code=0).stdout.splitlines()[-1] == f"first bad commit: {shas[5]}"
+    drawn = simple.path / "drawn.svg"
+    said = simple.run("replay", str(log), "--svg", str(drawn), code=0).stdout
+    assert said.splitlines()[-1] == f"first bad commit: {shas[5]}"
+    for picture in (drawn, out / "search.svg"):
+        assert f"first bad commit {shas[5][:12]}" in picture.read_text()
+    assert report["course"]["rows"][0]["suspects"] == report["course"]["commits"] == 7
+    assert (out / "search.svg").read_text().strip() in (out / "index.html").read_text()
 
 
 def test_a_name_in_which_the_ends_differ_leads_to_the_culprit(tmp_path: Path) -> None:

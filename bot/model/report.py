@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bot.model.search import Commit, Finding, Regression, Step
+from bot.model.search import Commit, Course, Finding, Regression, Step
 from bot.model.smoke import Case, Profile, Run, Sha
 
 
@@ -95,3 +95,4 @@ class Report:
     paths: tuple[str, ...] | None = None  # what the culprit changes
     evidence: tuple[str, ...] = ()  # what spoke for the culprit before the first probe, as phrases
     weights: tuple[Weight, ...] = ()  # of the likeliest commits before the first probe and of those that were found
+    course: Course | None = None  # what the search believed step by step; None: not recorded

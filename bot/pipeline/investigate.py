@@ -12,6 +12,7 @@ from bot.bisect.runner import Asked as SearchStep
 from bot.bisect.runner import Search, search
 from bot.core import trailers
 from bot.core.confirmation import Rules
+from bot.core.course import course
 from bot.core.dag import Dag
 from bot.errors import InfraError
 from bot.host.git import Conflict, Repository, Revert
@@ -214,6 +215,7 @@ def _report(
         fixed_by=later_fixes(repository, culprit) if culprit else None,
         profile=None if asked.command else bench.rig.profile(question.case),
         paths=repository.paths(blamed) if blamed else None,
+        course=course(found.bisection),
     )
 
 
