@@ -307,13 +307,14 @@ def status(settings: Settings) -> int:
 
 @bot.command()
 @click.argument("log", type=click.Path(path_type=Path, allow_dash=True), metavar="LOG")
+@click.option("--svg", type=FILE, metavar="FILE", help="Draw the search, step by step.")
 @click.pass_obj
-def replay(_settings: Settings, log: Path) -> int:
+def replay(_settings: Settings, log: Path, svg: Path | None) -> int:
     """Repeat a search from its log, without git, builds or QEMU, and print the finding.
 
     The same log is taken by `git bisect replay`, in a clone. Exit codes as `bot bisect`.
     """
-    return replaying.replay(log)
+    return replaying.replay(log, svg)
 
 
 @bot.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -88,7 +89,13 @@ def test_bisect_names_the_culprit_and_writes_what_git_can_replay(simple: Place) 
     replayed = subprocess.run(["git", "bisect", "replay", log], cwd=simple.project.path, capture_output=True, text=True)
     subprocess.run(["git", "bisect", "reset", "-q"], cwd=simple.project.path, check=False)
     assert f"{shas[5]} is the first bad commit" in replayed.stdout
-    assert simple.run("replay", str(log), code=0).stdout.splitlines()[-1] == f"first bad commit: {shas[5]}"
+    drawn = simple.path / "drawn.svg"
+    said = simple.run("replay", str(log), "--svg", str(drawn), code=0).stdout
+    assert said.splitlines()[-1] == f"first bad commit: {shas[5]}"
+    for picture in (drawn, out / "search.svg"):
+        assert f"first bad commit {shas[5][:12]}" in picture.read_text()
+    assert report["course"]["rows"][0]["suspects"] == report["course"]["commits"] == 7
+    assert (out / "search.svg").read_text().strip() in (out / "index.html").read_text()
 
 
 def test_a_name_in_which_the_ends_differ_leads_to_the_culprit(tmp_path: Path) -> None:
@@ -100,8 +107,21 @@ def test_a_name_in_which_the_ends_differ_leads_to_the_culprit(tmp_path: Path) ->
     assert "40 commits; 4 tested" in done.stdout
     assert re.search(rf"the ends differ in \d+ things.* is {world.shas[33][:12]}", done.stderr)
     report = json.loads((world.path / "work" / "out" / "r0001" / "report.json").read_text())["report"]
-    assert report["evidence"] == ["the ends differ in i6300esb, which 1 commit of 40 has in its changed lines"]
-    assert "before the first probe: the ends differ in i6300esb" in world.run("show", "r0001", code=0).stdout
+    spoken = "its changed lines have `i6300esb` (in 1 of 40 commits), in which the two end binaries differ"
+    assert spoken in report["evidence"]
+    first, *others = report["weights"]
+    assert (first["commit"], first["rank"]) == (world.shas[33], 1)
+    assert first["share"] > 0.8
+    factors = {reason["text"]: reason["factor"] for reason in first["reasons"]}
+    assert 2 < factors[spoken] <= 40
+    assert len(others) == 9 and all(other["share"] < 0.02 for other in others)
+    shutil.rmtree(world.path / "work" / "diffs")
+    shown = world.run("show", "r0001", code=0).stdout
+    assert "before the first probe, of 40 commits" in shown
+    assert f"1.   {first['share']:.0%} ".replace("%", " %") in shown
+    assert f'{world.shas[33][:12]} ("hw/core: change number 33"), found' in shown
+    assert spoken in shown
+    assert "(likeliest, " in done.stderr
 
 
 def test_the_same_question_again_runs_nothing(simple: Place) -> None:

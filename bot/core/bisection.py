@@ -25,7 +25,7 @@ import numpy as np
 from bot.core.belief import Belief, believe
 from bot.core.confirmation import Ask, Phase, Rules, Want, confirm, separated
 from bot.core.dag import Commits, Dag, Floats
-from bot.core.probe import choose, runs
+from bot.core.probe import choose, purpose, runs
 from bot.core.verdict import FAILURES, Count, count, failed, judge
 from bot.model import (
     BadAtGoodEnd,
@@ -196,13 +196,16 @@ class Bisection:
         return None if isinstance(decided, Ask) else decided
 
     def why(self, sha: Sha) -> str:
-        """Why this state asks about a commit, as a phrase: "bad end", "midpoint", "confirm parent", ..."""
+        """Why this state asks about a commit, as a phrase: "bad end", "midpoint", "likeliest, 68 %", "once more"..."""
         decided = self._decide()
         wants = decided.wants if isinstance(decided, Ask) else ()
         role = next((want.why for want in wants if want.commit == sha), None)
         if role is None and self.count(sha).n:
             return "once more"
-        return role or ("midpoint, away from skipped commits" if self.skipped else "midpoint")
+        if role is not None or self.belief is not None:
+            return role or "tells most for its cost"
+        cut = purpose(self.dag, self._suspects, sha, None if self.prior is None else self._weights, self._budget)
+        return f"{cut}, away from skipped commits" if self.skipped else cut
 
     def _with(self, verdict: Verdict) -> Commits:
         return _union(self.dag.bit(sha) for sha in self.counts if sha in self.dag and self.verdict(sha) is verdict)
@@ -227,11 +230,15 @@ class Bisection:
             return tuple(sorted(told, key=lambda sha: (-told[sha] / cost(sha), self.dag.position(sha)))[:k])
         skipped = self._with(Verdict.SKIP)
         tested = skipped | self._with(Verdict.GOOD) | self._with(Verdict.BAD)
-        asked = (tested & ~skipped & ~self.dag.bit(self.question.bad)).bit_count()
-        budget = math.ceil(math.log2(len(self.dag))) + SPARE - asked
         weights = None if self.prior is None else self._weights
-        chosen = choose(self.dag, self._suspects, tested, skipped, weights, k, budget)
+        chosen = choose(self.dag, self._suspects, tested, skipped, weights, k, self._budget)
         return (*self._doubts(chosen[0], cost), *chosen) if chosen and cost is not _same else chosen
+
+    @property
+    def _budget(self) -> int:
+        """Probes that are left to a search with weights."""
+        answered = (self._with(Verdict.GOOD) | self._with(Verdict.BAD)) & ~self.dag.bit(self.question.bad)
+        return math.ceil(math.log2(len(self.dag))) + SPARE - answered.bit_count()
 
     def _doubts(self, probe: Sha, cost: Cost) -> tuple[Sha, ...]:
         """The commit, if any, of which one run more tells more for what it costs than the next probe would.

@@ -82,7 +82,7 @@ def weigh(patches: Mapping[Sha, Patch], failure: Failure, *, unreachable: Callab
     names, values = features(tuple(patches.values()), failure)
     factors = np.array([FACTORS.get(name, 0.0) for name in names])
     scores = values * factors
-    worded = np.array([name.startswith(_WORDED) for name in names])
+    worded = np.array([of_words(name) for name in names])
     can = np.array([unreachable is None or not unreachable(sha) for sha in patches], np.float64)
     can = can if can.any() else np.ones(len(can))
     shares = (1 - FLOOR) * _shares(scores.sum(axis=1), can) + FLOOR * _shares(scores[:, ~worded].sum(axis=1), can)
@@ -99,7 +99,7 @@ def _shares(scores: Floats, can: Floats) -> Floats:
 def features(patches: Sequence[Patch], failure: Failure) -> tuple[tuple[str, ...], Floats]:
     """Names of the evidence, and its strength by commit and name: what factors are learnt for. Oldest commit first."""
     names, columns = _plain(patches, failure.target)
-    more, found = _worded(patches, failure)
+    more, found = Matches.of(patches, failure.text).features()
     return (*names, *more), np.hstack([columns, found])
 
 
@@ -107,6 +107,8 @@ def features(patches: Sequence[Patch], failure: Failure) -> tuple[tuple[str, ...
 
 _SIZES = ("lines changed", "names changed", "names beside", "length of the message")
 _SQUARED = ("lines changed, squared", "names changed, squared")
+SIZES = (*_SIZES, *_SQUARED)
+"""Evidence that is a count and not a yes or no: a commit's own says nothing, only how it is to the others'."""
 _AREA = re.compile(r"(hw/[^/]+|target/[^/]+|[^/]+)(?=/)")
 _AREA_NAMES = """
 accel audio authz backends block bsd-user chardev cpus crypto disas docs dump fpu fsdev hw/9pfs hw/acpi hw/arm
@@ -138,7 +140,7 @@ def _plain(patches: Sequence[Patch], target: str | None) -> tuple[tuple[str, ...
         found[i, [place[name] for name in row]] = 1.0
     sizes = np.log1p([(p.lines, len(p.changed), len(p.around), len(p.said)) for p in patches])
     late = np.arange(len(patches))[:, None] / len(patches)
-    return (*names, *_SIZES, *_SQUARED, LATE), np.hstack([found, sizes, sizes[:, : len(_SQUARED)] ** 2 / 8, late])
+    return (*names, *SIZES, LATE), np.hstack([found, sizes, sizes[:, : len(_SQUARED)] ** 2 / 8, late])
 
 
 def _reasons(patch: Patch, target: str | None) -> list[str]:
@@ -166,10 +168,10 @@ def _verbs(patch: Patch) -> list[str]:
 
 # -- words of the failure -------------------------------------------------------------------------------------------
 
-_WORDED = ("rarest ", "more of ")  # what names of such evidence begin with
 UNREACHED = "paths that the binary has no part of"
 LATE = "late in the range"
-_FIELDS = ("paths", "changed", "around", "said")
+PLACES = ("paths", "changed", "around", "said")  # fields of a patch
+_RAREST, _MORE = "rarest ", "more of "  # what names of such evidence begin with
 _KINDS = ("name", "file", "word", "part")
 _SOURCE = re.compile(rb".*\.(c|h|inc)\Z")
 _NAME = re.compile(rb".*(_|-|\.|[0-9]|[a-z][A-Z])")
@@ -177,55 +179,82 @@ _OF_MANUALS = re.compile(r"qemu-system-x86_64: |Make sure that your current VM s
 """Words of a log that manuals have and no culprit: the program of every example, and advice behind the message."""
 
 
-def _worded(patches: Sequence[Patch], failure: Failure) -> tuple[tuple[str, ...], Floats]:
-    """How rare the rarest words are that a commit shares with the failure, by kind of word and where it has them."""
-    asked = _asked(failure.text)
-    names = [f"{kind} in {place}" for place in _FIELDS for kind in _KINDS]
-    columns = [np.zeros(len(patches)) for _ in range(2 * len(names))]
-    fields = {place: _Index.of([_field(patch, place) for patch in patches]) for place in _FIELDS}
-    if asked:
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """The words of a failure, and where commits have them. Arrays are by word, then by commit."""
+
+    words: tuple[str, ...]  # as the failure has them
+    kinds: npt.NDArray[np.int64]
+    rarity: Floats  # log of how few commits of the whole range have it
+    has: Mapping[str, npt.NDArray[np.bool_]]  # by place
+
+    @classmethod
+    def of(cls, patches: Sequence[Patch], text: str) -> Matches:
+        """Every word of a failure's text in every place of a patch."""
+        asked = _asked(text)
         wanted = np.array(list(asked), np.uint32)
-        kinds = np.array([_KINDS.index(kind) for kind in asked.values()])
-        has = {place: index.find(wanted) for place, index in fields.items()}
+        has = {place: _Index.of([_field(patch, place) for patch in patches]).find(wanted) for place in PLACES}
         anywhere = np.logical_or.reduce(list(has.values())).sum(axis=1)
         rarity = np.log(len(patches) / np.maximum(anywhere, 1)) * (anywhere > 0)
-        for f, place in enumerate(_FIELDS):
+        kinds = np.array([_KINDS.index(kind) for kind, _ in asked.values()], np.int64)
+        return cls(tuple(word for _, word in asked.values()), kinds, rarity, has)
+
+    def __len__(self) -> int:
+        """Commits of the range."""
+        return int(next(iter(self.has.values())).shape[1])
+
+    def only(self, words: Sequence[int], commit: int) -> Matches:
+        """The same of some words and one commit."""
+        chosen = np.array(words, np.int64)
+        has = {place: held[chosen, commit : commit + 1] for place, held in self.has.items()}
+        return Matches(tuple(self.words[i] for i in words), self.kinds[chosen], self.rarity[chosen], has)
+
+    def features(self) -> tuple[tuple[str, ...], Floats]:
+        """How rare the rarest words are that a commit shares with the failure, by kind of word and place."""
+        names = [f"{kind} in {place}" for place in PLACES for kind in _KINDS]
+        columns = [np.zeros(len(self)) for _ in range(2 * len(names))]
+        for f, place in enumerate(PLACES):
             for k in range(len(_KINDS)):
-                rows = has[place][kinds == k] * rarity[kinds == k, None]
+                rows = self.has[place][self.kinds == k] * self.rarity[self.kinds == k, None]
                 if len(rows):
                     best = rows.max(axis=0)
                     columns[2 * (f * len(_KINDS) + k)] = best
                     columns[2 * (f * len(_KINDS) + k) + 1] = np.sqrt(np.maximum(rows.sum(axis=0) - best, 0.0))
-    shown = tuple(label for name in names for label in (f"rarest {name}", f"more of {name}"))
-    more, found = _strongest(shown, np.column_stack(columns))
-    return (*shown, *more), np.column_stack([*columns, found])
+        shown = tuple(label for name in names for label in (f"{_RAREST}{name}", f"{_MORE}{name}"))
+        more, found = _strongest(shown, np.column_stack(columns))
+        return (*shown, *more), np.column_stack([*columns, found])
+
+
+def of_words(name: str) -> bool:
+    """Whether a piece of evidence is about words of the failure."""
+    return name.startswith((_RAREST, _MORE))
 
 
 def _strongest(shown: Sequence[str], columns: Floats) -> tuple[tuple[str, ...], Floats]:
     """The rarest of several kinds and places together: one strong match tells more than several weak ones."""
 
     def rarest(*words: str) -> Floats:
-        chosen = [i for i, name in enumerate(shown) if name.startswith("rarest ") and any(w in name for w in words)]
+        chosen = [i for i, name in enumerate(shown) if name.startswith(_RAREST) and any(w in name for w in words)]
         return columns[:, chosen]
 
     every, named, changed = rarest("rarest"), rarest(" name ", " file ").max(axis=1), rarest(" changed").max(axis=1)
     best = every.max(axis=1)
     names = ("word", "word, squared", "name or file", "name or file, squared", "words of all places", "changed word")
     found = (best, best**2 / 8, named, named**2 / 8, every.sum(axis=1) / 4, changed)
-    return tuple(f"rarest {name}" for name in names), np.column_stack(found)
+    return tuple(f"{_RAREST}{name}" for name in names), np.column_stack(found)
 
 
-def _asked(text: str) -> dict[int, str]:
-    """Hashes of a failure's words, each with its kind: a name is more than its parts."""
-    found: dict[int, str] = {}
-    late: dict[int, str] = {}
+def _asked(text: str) -> dict[int, tuple[str, str]]:
+    """Hashes of a failure's words, each with its kind and the word: a name is more than its parts."""
+    found: dict[int, tuple[str, str]] = {}
+    late: dict[int, tuple[str, str]] = {}
     for token in tokens(_OF_MANUALS.sub("", text)):
         whole = hashed(spelled(token))
         kind = "file" if _SOURCE.match(token) else "name" if _NAME.match(token) else "word"
         if len(spelled(token)) >= 3:
-            found.setdefault(whole, kind)
+            found.setdefault(whole, (kind, token.decode(errors="replace")))
         for part in parts(token):
-            late.setdefault(hashed(part), "part")
+            late.setdefault(hashed(part), ("part", part.decode(errors="replace")))
     return {**late, **found}
 
 
@@ -250,6 +279,8 @@ class _Index:
 
     def find(self, wanted: Words) -> npt.NDArray[np.bool_]:
         """By word and commit: has it?"""
+        if not len(wanted):
+            return np.zeros((0, self.n), np.bool_)
         order = np.argsort(wanted)
         ranked = wanted[order]
         at = np.minimum(np.searchsorted(ranked, self.words), len(ranked) - 1)

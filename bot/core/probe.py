@@ -12,6 +12,7 @@ from bot.model import Sha
 
 Floats = npt.NDArray[np.float64]
 
+_EVEN = 0.1  # how far from a half of the weight is called a half
 _ROOM = 0.75  # of what the rest of the budget could halve down to one, if every cut were even
 _SURE = 1024  # suspects up to which it is worked out whether the rest of the budget is enough
 _TRIED = 16  # likeliest probes for which that is done
@@ -58,11 +59,7 @@ def _best(
     One that has more than half of the weight comes first: if it is the first bad one it has to be run in any case, as
     its parent has, and a probe between would be one more.
     """
-    positions, below = dag.weigh(part, weights)
-    whole = _weight(dag, part, weights)
-    information = np.minimum(below, whole - below)
-    if weights is not None:
-        information = np.where(weights[positions] > whole / 2, whole, information)
+    positions, information, _ = _cuts(dag, part, weights)
     even = information
     if weights is not None and budget is not None:
         number = dag.weigh(part)[1]
@@ -120,15 +117,46 @@ class _Halving:
         return self._cut(part, part[most_even], budget)
 
 
+def _cuts(dag: Dag, part: Commits, weights: Floats | None) -> tuple[npt.NDArray[np.intp], Floats, Floats]:
+    """Of each suspect: position, information, and the weight of the suspects in its history."""
+    positions, below = dag.weigh(part, weights)
+    whole = _weight(dag, part, weights)
+    information = np.minimum(below, whole - below)
+    if weights is not None:
+        information = np.where(weights[positions] > whole / 2, whole, information)
+    return positions, information, below
+
+
+def purpose(dag: Dag, suspects: Commits, probe: Sha, weights: Floats | None, budget: int) -> str:
+    """What a probe does to the suspects, as a phrase: "likeliest, 68 %", "halves the weight", "midpoint"."""
+    whole = _weight(dag, suspects, weights)
+    if weights is None or not whole or not suspects & dag.bit(probe):
+        return "midpoint"
+    own = float(weights[dag.position(probe)]) / whole
+    if own > 0.5:
+        return f"likeliest, {own:.0%}".replace("%", " %")
+    positions, information, below = _cuts(dag, suspects, weights)
+    part = float(below[np.searchsorted(positions, dag.position(probe))]) / whole
+    even = abs(part - 0.5) <= _EVEN
+    cut = "halves the weight" if even else f"parts the weight {100 * part:.0f} : {100 - 100 * part:.0f}"
+    best = int(np.argmax(information))
+    held = positions[best] != dag.position(probe) and not _kept(dag.weigh(suspects)[1], budget)[best]
+    return f"{cut}, to keep within the cap" if held else cut
+
+
 def _within(information: Floats, below: Floats, budget: int) -> Floats:
     """The information of probes that keep to the budget; if there is none, how evenly each cuts the suspects.
 
     `below` is the number of suspects in the history of each. Some room is kept, for merges make uneven cuts.
     """
-    n = len(below)
-    larger = np.maximum(below, n - below)
-    kept = larger <= _ROOM * 2.0 ** (budget - 1)
-    return np.where(kept, information + 1e-12, 0.0) if kept[: n - 1].any() else n - larger
+    n, kept = len(below), _kept(below, budget)
+    return np.where(kept, information + 1e-12, 0.0) if kept[: n - 1].any() else n - np.maximum(below, n - below)
+
+
+def _kept(below: Floats, budget: int) -> npt.NDArray[np.bool_]:
+    """Which probes leave no more suspects on either side than the rest of the budget can halve down to one."""
+    found: npt.NDArray[np.bool_] = np.maximum(below, len(below) - below) <= _ROOM * 2.0 ** (budget - 1)
+    return found
 
 
 def runs(skips: npt.NDArray[np.intp], n: int) -> Floats:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bot.model.search import Commit, Finding, Regression, Step
+from bot.model.search import Commit, Course, Finding, Regression, Step
 from bot.model.smoke import Case, Profile, Run, Sha
 
 
@@ -48,6 +48,24 @@ class Reproduction:
 
 
 @dataclass(frozen=True, slots=True)
+class Reason:
+    """One piece of evidence as a phrase, and the factor by which it moved the weight of a commit."""
+
+    text: str
+    factor: float
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """What a commit weighed before the first probe: its place among all of the range, its share of 1, and why."""
+
+    commit: Sha
+    rank: int
+    share: float
+    reasons: tuple[Reason, ...]  # what moved it most first
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """All that a mail, page or JSON about one regression may say. Each claim in it was measured; None: not measured."""
 
@@ -61,7 +79,7 @@ class Report:
     range_size: int  # commits good..bad
     steps: tuple[Step, ...]
     culprit: Commit | None  # of FirstBad and MergeConflict
-    commits: Mapping[Sha, Commit]  # of suspects, parents, ends
+    commits: Mapping[Sha, Commit]  # of suspects, parents, ends, and what `weights` has
     symptom: str  # the failing side's stderr, verbatim
     table: tuple[Run, ...]  # latest run of each case at the bad end (and of each affected case at culprit and parent)
     names: Mapping[str, str]  # what readers call each binary, by sha256, and each baseline, by name
@@ -76,3 +94,5 @@ class Report:
     profile: Profile | None = None  # of the case; None: a reader is told its name only
     paths: tuple[str, ...] | None = None  # what the culprit changes
     evidence: tuple[str, ...] = ()  # what spoke for the culprit before the first probe, as phrases
+    weights: tuple[Weight, ...] = ()  # of the likeliest commits before the first probe and of those that were found
+    course: Course | None = None  # what the search believed step by step; None: not recorded

@@ -163,3 +163,37 @@ class Step:
     runs: tuple[Run, ...]
     builds: tuple[Build, ...]
     why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What runs of one commit said. `place` is where it stands in the range, oldest first; None: it is outside."""
+
+    commit: Sha
+    place: int | None
+    good: int = 0
+    bad: int = 0
+    skip: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CourseRow:
+    """What a search believed after some runs. Commits are in bins of neighbours, oldest first."""
+
+    phase: str  # "ends", "search", "confirmation"
+    why: str  # why the commit was tested, as a phrase; empty where a row is no single question
+    probes: tuple[Probed, ...]
+    suspects: int
+    spans: tuple[tuple[int, int], ...]  # bins that hold a suspect: the first, and the one after the last
+    weights: tuple[float, ...]  # by bin: that the first bad commit is there; with `nobody` they sum to 1
+    nobody: float  # that there is none: what fails is a flake
+    likeliest: Sha
+    share: float  # weight of the likeliest commit
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What a search believed step by step (`bot.core.course`)."""
+
+    commits: int  # of the range
+    rows: tuple[CourseRow, ...]

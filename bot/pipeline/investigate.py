@@ -12,6 +12,7 @@ from bot.bisect.runner import Asked as SearchStep
 from bot.bisect.runner import Search, search
 from bot.core import trailers
 from bot.core.confirmation import Rules
+from bot.core.course import course
 from bot.core.dag import Dag
 from bot.errors import InfraError
 from bot.host.git import Conflict, Repository, Revert
@@ -100,7 +101,8 @@ def investigate(bench: Bench, asked: Asked, perform: Perform) -> tuple[Report, S
     named = isinstance(finding, FirstBad | MergeConflict | Suspects)  # else nobody asks where else it fails
     table = _table(bench, asked, found.question.signature, blamed, perform) if named and not asked.command else ()
     report = _report(bench, asked, found, finding, blamed, table, time.monotonic() - began)
-    report = replace(report, evidence=weighing.moved(blamed) if blamed else ())
+    if named:
+        report = _explained(bench, report, weighing)
     if blamed and not asked.command:
         report = replace(report, reproduction=reproduce(bench, report))
     return report, found
@@ -213,7 +215,19 @@ def _report(
         fixed_by=later_fixes(repository, culprit) if culprit else None,
         profile=None if asked.command else bench.rig.profile(question.case),
         paths=repository.paths(blamed) if blamed else None,
+        course=course(found.bisection),
     )
+
+
+def _explained(bench: Bench, report: Report, weighing: Weighing) -> Report:
+    """The report with what the likeliest commits and those of its finding weighed before the first probe."""
+    finding = report.finding
+    blamed = () if report.culprit is None else (report.culprit.sha,)
+    weights = weighing.explain(finding.commits if isinstance(finding, Suspects) else blamed)
+    missing = [weight.commit for weight in weights if weight.commit not in report.commits]
+    commits = {**report.commits, **{c.sha: c for c in bench.repository.commits(missing)}}
+    reasons = next((weight.reasons for weight in weights if weight.commit in blamed), ())
+    return replace(report, weights=weights, commits=commits, evidence=tuple(reason.text for reason in reasons))
 
 
 def _brief(runs: tuple[Run, ...]) -> tuple[Run, ...]:

@@ -14,7 +14,7 @@ from bot.host.disk import free
 from bot.host.git import Repository
 from bot.model import BuildKind, Regression
 from bot.pipeline.publish import write_site
-from bot.report import data, render
+from bot.report import data, reasons, render
 from bot.report.deliver import write
 from bot.report.safe import line
 from bot.store.store import Entry, Store
@@ -70,8 +70,8 @@ def show(work: Path, regression_id: str, as_json: bool) -> int:
     for step in report.steps:
         outcomes = ", ".join(dict.fromkeys(str(run.outcome) for run in step.runs))
         print(f"    {step.commit.short}  {step.verdict:4}  {step.why}: {len(step.runs)} runs, {outcomes or 'none'}")
-    for phrase in report.evidence:
-        print(f"  before the first probe: {line(phrase)}")
+    for text in reasons.lines(report):
+        print(f"  {text}")
     for mail in store.mails(regression_id):
         held = f"held: {'; '.join(mail.held)}" if mail.held else "free to be sent"
         print(f"  mail {mail.message_id}, {mail.kind}, {_when(mail.created)}, {held}")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from bot.bisect import log
 from bot.core.bisection import Bisection
+from bot.core.course import course
+from bot.data import data_dir
 from bot.errors import UserError
 from bot.model import (
     BadAtGoodEnd,
@@ -19,11 +21,13 @@ from bot.model import (
     Suspects,
 )
 from bot.pipeline.bisect import exit_code
+from bot.report.deliver import write
+from bot.report.picture import draw
 from bot.report.safe import line
 
 
-def replay(path: Path) -> int:
-    """Print what the log's runs conclude; exit codes as `bot bisect`.
+def replay(path: Path, svg: Path | None = None) -> int:
+    """Print what the log's runs conclude, and draw the search into a file; exit codes as `bot bisect`.
 
     Raises `UserError` for what is no log, and for one of a search that was not ended.
     """
@@ -39,7 +43,16 @@ def replay(path: Path) -> int:
     for sha in dict.fromkeys(run.commit for run in state.runs):
         print(f"  {sha[:12]}  {_tally(state, sha)}")
     print(_words(finding))
+    if svg is not None:
+        write(svg, _drawn(state, finding))
     return exit_code(finding)
+
+
+def _drawn(state: Bisection, finding: Finding) -> str:
+    question = state.question
+    found = finding.commit if isinstance(finding, FirstBad | MergeConflict) else None
+    ends = question.good[:12], question.bad[:12]
+    return draw(course(state), data_dir() / "templates", ends=ends, found=found, subjects={})
 
 
 def _tally(state: Bisection, sha: str) -> str:

@@ -5,18 +5,19 @@ All of it is evidence and none of it is needed: what cannot be had is told and l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from bot.core import evidence
 from bot.core.dag import Dag
-from bot.core.ends import Nearness, differences, names, sharpen
+from bot.core.ends import Nearness, Sharpened, differences, names, sharpen
 from bot.core.evidence import Failure
 from bot.core.patch import Patch
+from bot.core.reasons import explain, leading
 from bot.core.signature import is_warning
 from bot.errors import InfraError, UserError
 from bot.host import diffs
-from bot.model import Build, Difference, Inspect, Inspection, Question, Run, Sha, Signature, Traits
+from bot.model import Build, Difference, Inspect, Inspection, Question, Run, Sha, Signature, Traits, Weight
 from bot.pipeline.bench import Bench
 from bot.report.safe import line
 
@@ -34,11 +35,26 @@ class Weighing:
     question: Question
     look_at: LookAt | None  # None: there is no QEMU to look at
     symptom: str = ""  # the log that a person gave; without one, what the bad end prints
-    weights: Mapping[Sha, float] = field(default_factory=dict)
-    differing: Mapping[Sha, tuple[str, ...]] = field(default_factory=dict)
+    failure: Failure = field(default_factory=Failure)
+    sharp: Sharpened | None = None  # None: nothing was weighed
 
     def __call__(self, failing: Run) -> Mapping[Sha, float] | None:
         """How likely each commit of the range is the one that brought a failure of the bad end; None: nothing known."""
+        bench = self.bench
+        patches = self._patches()
+        if patches is None:
+            return None
+        target = failing.case.target if self.look_at else None  # a command of the user's may test anything
+        self.failure = Failure(without_warnings(self.symptom or symptom(failing)), target)
+        self.sharp = Sharpened(evidence.weigh(patches, self.failure).weights, {})
+        found = differences(*(self._traits(sha) for sha in (self.question.good, self.question.bad)))
+        if found:
+            self.sharp = sharpen(self.sharp.weights, patches, names(found, failing.signature))
+            bench.progress.say(_said(found, failing.signature, self.sharp.weights, self.sharp.names))
+        return self.sharp.weights
+
+    def _patches(self) -> dict[Sha, Patch] | None:
+        """What is read of each commit: by the second call from the disk. None: it cannot be read, which is told."""
         bench = self.bench
         bench.progress.work(f"reading the diffs of {len(self.dag)} commits")
         try:
@@ -46,16 +62,7 @@ class Weighing:
         except InfraError as error:
             bench.progress.say(f"no evidence from patches: {error}")
             return None
-        patches = {sha: read.get(sha, Patch()) for sha in self.dag.commits}
-        target = failing.case.target if self.look_at else None  # a command of the user's may test anything
-        said = without_warnings(self.symptom or symptom(failing))
-        self.weights = evidence.weigh(patches, Failure(said, target)).weights
-        found = differences(*(self._traits(sha) for sha in (self.question.good, self.question.bad)))
-        if found:
-            sharp = sharpen(self.weights, patches, names(found, failing.signature))
-            self.weights, self.differing = sharp.weights, sharp.names
-            bench.progress.say(_said(found, failing.signature, self.weights, self.differing))
-        return self.weights
+        return {sha: read.get(sha, Patch()) for sha in self.dag.commits}
 
     def _traits(self, sha: Sha) -> Traits:
         """What an end looks like; nothing if it cannot be looked at."""
@@ -70,15 +77,12 @@ class Weighing:
             self.bench.progress.say(f"{sha[:12]} is not compared with the other end: {error}")
         return Traits()
 
-    def moved(self, sha: Sha) -> tuple[str, ...]:
-        """What speaks for a commit, as phrases."""
-        its = self.differing.get(sha, ())
-        others = len(self.weights)
-        return tuple(
-            f"the ends differ in {line(name)}, which {_count(sum(name in held for held in self.differing.values()))} "
-            f"of {others} has in its changed lines"
-            for name in its
-        )
+    def explain(self, found: Iterable[Sha]) -> tuple[Weight, ...]:
+        """Why the likeliest commits, and those that were found, weighed what they did before the first probe."""
+        patches = self._patches() if self.sharp is not None else None
+        if self.sharp is None or patches is None:
+            return ()
+        return explain(patches, self.failure, self.sharp, leading(self.sharp.weights, found))
 
 
 def _said(
@@ -94,10 +98,6 @@ def _said(
         return f"{text}; no commit of the range has one in its changed lines"
     best = max(held, key=lambda sha: weights[sha])
     return f"{text}; likeliest of {len(held)} commits with one of them is {best[:12]} ({weights[best]:.0%})"
-
-
-def _count(commits: int) -> str:
-    return "1 commit" if commits == 1 else f"each of {commits} commits"
 
 
 def without_warnings(log: str) -> str:

@@ -27,13 +27,13 @@ _LONGEST = 998  # octets of a line, RFC 5322, 2.1.1
 
 @cache
 def environment(templates: Path) -> Environment:
-    """Jinja2 as every template here is rendered: nothing undefined, HTML escaped, control bytes gone."""
+    """Jinja2 as every template here is rendered: nothing undefined, HTML and SVG escaped, control bytes gone."""
     if not templates.is_dir():
         raise UserError(f"{templates}: no such directory; the templates come with the program, reinstall it")
     jinja = Environment(
         loader=FileSystemLoader(templates),
         undefined=StrictUndefined,
-        autoescape=select_autoescape(enabled_extensions=("html.j2",)),
+        autoescape=select_autoescape(enabled_extensions=("html.j2", "svg.j2")),
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

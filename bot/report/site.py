@@ -12,7 +12,7 @@ from typing import Any
 
 from bot.core.matrix import machine_ranges
 from bot.model import BuildStatus, Commit, Direction, Outcome, Report, ReportSettings, Run, Step, Verdict
-from bot.report import data, figures, heat, render, table, words
+from bot.report import data, figures, heat, picture, reasons, render, table, words
 from bot.report.background import Background
 from bot.report.deliver import write
 from bot.report.safe import clean, line
@@ -80,7 +80,8 @@ def site(
     cycle: str = "",
     not_run: Sequence[str] = (),
 ) -> tuple[Path, ...]:
-    """Write index.html, a heat map for each tip, and ID/index.html with report.json, mail.eml and bisect.log beside it.
+    """Write index.html, a heat map for each tip, and ID/index.html with report.json, mail.eml, bisect.log and
+    search.svg beside it.
 
     Returns what it wrote. URLs stay the same from one call to the next. `cycle` says in a line how the last one went.
     """
@@ -101,10 +102,15 @@ def site(
         written.append(write(out / tip.page, heated))
     for entry in entries:
         folder = out / entry.report.regression.id
-        beside = {"report.json": data.dump(entry.report), "mail.eml": entry.eml, "bisect.log": entry.log}
+        drawn = picture.of_report(entry.report, templates)
+        beside = {
+            "report.json": data.dump(entry.report), "mail.eml": entry.eml, "bisect.log": entry.log, "search.svg": drawn
+        }  # fmt: skip
         files = [name for name, text in beside.items() if text]
         written += [write(folder / name, beside[name]) for name in files]
-        page = jinja.get_template("page.html.j2").render(**page_context(entry, settings), files=files, made=made)
+        page = jinja.get_template("page.html.j2").render(
+            **page_context(entry, settings), picture=drawn, files=files, made=made
+        )
         written.append(write(folder / "index.html", page))
     return tuple(written)
 
@@ -123,6 +129,7 @@ def page_context(entry: Entry, settings: ReportSettings) -> dict[str, Any]:
         "held": entry.held,
         "mail": f"{head}\n\n{body}" if entry.eml else "",
         "advice": figures.advice(report),
+        "weighed": reasons.weighed(report),
         "reproducer_text": clean(report.reproduction.text) if report.reproduction else "",
         "symptom_text": "\n".join(words.symptom(report, 40)),
     }

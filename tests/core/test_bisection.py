@@ -400,6 +400,44 @@ def test_several_jobs_in_the_search_are_chosen_together() -> None:
     assert state.remaining == 4
 
 
+def weighted(dag: Dag, **weights: float) -> Bisection:
+    """The ends are tested; commits weigh 1 but for those given."""
+    state = fold(start(dag, "c0"), {dag.commits[-1]: "B", "c0": "G"})
+    return state.weighted({sha: weights.get(sha, 1.0) for sha in dag.commits})
+
+
+def asked(state: Bisection) -> tuple[str, str]:
+    """What is asked next, and why."""
+    sha = state.next_jobs()[0].commit
+    return sha, state.why(sha)
+
+
+def test_why_a_weighted_probe_is_made() -> None:
+    assert asked(weighted(line(16))) == ("c8", "halves the weight")
+    assert asked(weighted(line(16), c5=32.0)) == ("c5", "likeliest, 68 %")
+    state = fold(weighted(line(16), c5=32.0), {"c5": "B"})
+    assert asked(state) == ("c4", "parts the weight 11 : 89")
+    assert asked(weighted(line(4), c2=2.5, c3=2.0)) == ("c2", "halves the weight")
+    skips = fold(weighted(line(16)), {"c8": "N"})
+    assert asked(skips)[1].endswith(", away from skipped commits")
+
+
+def test_a_probe_that_the_cap_moves_says_so() -> None:
+    state = weighted(line(512), c3=1e5, c6=1e5, c9=1e5)
+    assert asked(state) == ("c6", "parts the weight 67 : 33")
+    while not state.why(sha := state.next_jobs()[0].commit).endswith(", to keep within the cap"):
+        state = fold(state, {sha: "G"})
+        assert state.phase is Phase.SEARCH, "the cap was not felt"
+    assert state.why(sha).startswith("parts the weight ")
+
+
+def test_once_runs_contradict_each_other_a_probe_is_made_for_what_it_tells() -> None:
+    state = fold(weighted(line(200), c5=32.0), {"c5": "BG"})
+    assert state.belief is not None
+    phrases = {state.why(test.commit) for test in state.next_jobs(99)}
+    assert phrases == {"once more", "tells most for its cost"}
+
+
 def test_the_signature_is_learnt_from_the_bad_ends_earliest_failure() -> None:
     state = start(line(8), "c0").observe(run("c8", "O", at=5.0)).observe(run("c8", "B", at=3.0))
     assert state.signature == SIGNATURE

@@ -9,23 +9,34 @@ import subprocess
 from dataclasses import replace
 from html import escape, unescape
 from html.parser import HTMLParser
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.model import Inconclusive, Log, Observation, Outcome, Report
-from bot.report import render, site
+from bot.model import Course, CourseRow, Inconclusive, Log, Observation, Outcome, Probed, Reason, Report, Weight
+from bot.report import reasons, render, site
 from bot.report.background import Background
 from tests.report.test_mail import HOSTILE, NOW, SETTINGS, TEMPLATES
 from tests.testing import reports
 
+WIDE = Probed(reports.CULPRIT.sha, 2_000, good=20, bad=20)
+SKIPPED = CourseRow(
+    "search", "halves the weight", (replace(WIDE, good=0, bad=0, skip=1),), 2_750, ((0, 128),), (1 / 128,) * 128, 0.0,
+    "a" * 40, 0.00036,
+)  # fmt: skip
+FLAKE = replace(SKIPPED, probes=(WIDE,), weights=(0.6 / 128,) * 128, nobody=0.4, share=0.00036)
+COURSE = Course(2_750, (replace(SKIPPED, phase="ends", probes=()), *(SKIPPED, FLAKE) * 6))
+"""Each row as wide as it can be."""
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ALLOWED = {
     "html", "head", "meta", "link", "title", "style", "body", "header", "main", "footer", "p", "h1", "h2", "h3", "a",
     "ul", "li", "div", "table", "thead", "tbody", "tr", "th", "td", "span", "br", "dl", "dt", "dd", "pre", "details",
-    "summary",
+    "summary", "figure", "figcaption", "svg", "desc", "g", "rect", "text", "line", "path", "circle", "defs",
+    "use",
 }  # fmt: skip
 
 
@@ -96,10 +107,29 @@ def test_pages_say_what_is_open_and_where_it_fails(tmp_path: Path) -> None:
         'Fixes: ab74e5431129 ("ppc/spapr: use memdev for RAM")', "destination.stderr", "7 tested",
     ):  # fmt: skip
         assert said in page, said
+    assert "<svg" not in pages["r0017/index.html"]
     assert "76 cases: 45 pass, 31 fail. All machine types by baselines" in index
     assert set(pages) == {"index.html", "matrix-master.html"} | {
         f"{i}/{name}" for i in ("r0017", "r0033") for name in ("index.html", "report.json", "mail.eml", "bisect.log")
     }
+
+
+def test_a_page_says_what_was_weighed_before_the_first_probe(tmp_path: Path) -> None:
+    weights = (Weight(reports.CULPRIT.sha, 1, 0.68, (Reason("its message says `<b>`", 24.0),)),)
+    page = make(tmp_path, entry(replace(reports.first_bad(), weights=weights)))["r0017/index.html"]
+    assert "68 % ab74e5431129" in words(page)
+    assert f"{reasons.TIMES}24 its message says `<b>`" in words(page)
+    assert "Before the first probe" not in words(make(tmp_path, entry(reports.first_bad()))["r0017/index.html"])
+
+
+def test_a_page_shows_its_search_and_the_same_picture_is_a_file(tmp_path: Path) -> None:
+    report = replace(reports.first_bad(), course=COURSE)
+    pages = make(tmp_path, entry(report))
+    page = pages["r0017/index.html"]
+    assert pages["r0017/search.svg"].strip() in page
+    assert re.search(r'<a href="search.svg">', page)
+    assert page.index("<svg") < page.index('aria-label="Steps of the search"')  # the table says the same without it
+    assert pages["r0017/search.svg"].startswith("<svg xmlns=")
 
 
 def test_links_lead_somewhere(tmp_path: Path) -> None:
@@ -171,7 +201,7 @@ def test_nothing_hostile_becomes_markup(subject: str, stderr: str, name: str, ma
     )
     jinja = render.environment(TEMPLATES)
     context = site.page_context(site.Entry(report, eml=stderr, held=(stderr,)), SETTINGS)
-    page = jinja.get_template("page.html.j2").render(**context, files=[], made="now")
+    page = jinja.get_template("page.html.j2").render(**context, picture="", files=[], made="now")
     found = Reader(page)
     assert set(found.tags) <= ALLOWED
     assert not found.handlers
@@ -190,6 +220,14 @@ onload = () => {{
     return {{
       name: frame.title, width: root.clientWidth, overflow: root.scrollWidth, height: root.scrollHeight,
       heading: root.querySelector("h1").innerText,
+      texts: [...root.querySelectorAll("svg.course text")].map(text => {{
+        const box = text.getBoundingClientRect(), size = frame.contentWindow.getComputedStyle(text).fontSize;
+        return {{said: text.textContent, size, x: box.left, right: box.right, y: box.top, bottom: box.bottom}};
+      }}),
+      marks: [...root.querySelectorAll("svg.course use")].map(mark => {{
+        const style = frame.contentWindow.getComputedStyle(mark);
+        return [mark.getAttribute("class"), style.fill, style.stroke];
+      }}),
       font: frame.contentWindow.getComputedStyle(frame.contentDocument.body).fontSize,
     }};
   }}));
@@ -197,7 +235,7 @@ onload = () => {{
 </script>"""
 
 
-def browse(harness: Path, profile: Path) -> list[dict[str, object]]:
+def browse(harness: Path, profile: Path) -> list[dict[str, Any]]:
     """What a headless Chromium measured in the frames of a page."""
     argv = [
         str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -215,7 +253,8 @@ def browse(harness: Path, profile: Path) -> list[dict[str, object]]:
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 def test_a_browser_shows_every_page_without_overflow(tmp_path: Path) -> None:
     wide = replace(reports.CULPRIT, subject="memory_region_allocate_system_memory_and_more_without_any_break" * 3)
-    report = replace(reports.first_bad(), culprit=wide, commits={wide.sha: wide})
+    weights = (Weight(wide.sha, 1, 0.68, (Reason(f"its message says `{'x' * 70}`", 24.0),) * 8),)
+    report = replace(reports.first_bad(), culprit=wide, commits={wide.sha: wide}, weights=weights, course=COURSE)
     made = [entry(report), entry(reports.suspects()), entry(reports.merge_conflict())]
     pages = {name: page for name, page in make(tmp_path / "out", *made).items() if name.endswith(".html")}
     frames = "".join(
@@ -232,6 +271,24 @@ def test_a_browser_shows_every_page_without_overflow(tmp_path: Path) -> None:
         assert frame["width"] in (345, 360, 1185, 1200)  # with and without a scroll bar
         assert frame["heading"]
         assert frame["font"] == "16px"
+    readable([frame for frame in measured if frame["name"] == "r0017/index.html"])
+
+
+def readable(frames: list[dict[str, Any]]) -> None:
+    """The texts of a picture are large enough, within it, and none is written over another, on both screens."""
+    assert len(frames) == 2
+    for frame in frames:
+        colors = {kind: (fill, stroke) for kind, fill, stroke in frame["marks"]}  # what `use` has, its shape inherits
+        assert set(colors) == {"good", "bad", "skip"} and len(set(colors.values())) == 3
+        assert colors["bad"] == ("none", "rgb(163, 35, 24)")
+        texts = frame["texts"]
+        assert len(texts) > 20
+        for text in texts:
+            assert text["size"] in ("12px", "13px") and 10 < text["bottom"] - text["y"] < 25, text
+            assert 0 <= text["x"] < text["right"] <= frame["width"], text
+        for one, other in combinations(texts, 2):
+            apart = one["right"] <= other["x"] or other["right"] <= one["x"]
+            assert apart or one["bottom"] <= other["y"] + 3 or other["bottom"] <= one["y"] + 3, (one, other)
 
 
 def luminance(color: str) -> float:
@@ -251,3 +308,12 @@ def test_colours_have_enough_contrast_in_both_schemes() -> None:
         for ink, ground in pairs:
             one, other = sorted((luminance(colors[ink]), luminance(colors[ground])), reverse=True)
             assert (one + 0.05) / (other + 0.05) >= 4.5, (ink, ground)
+
+
+def test_a_picture_has_enough_contrast_in_both_schemes() -> None:
+    light, dark = re.findall(r"\.course \{(.*?)\}", (TEMPLATES / "search.svg.j2").read_text())
+    for scheme in (light, dark):
+        colors = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", scheme))
+        for ink, least in {"ink": 4.5, "soft": 4.5, "bar": 3.0, "good": 3.0, "bad": 3.0, "skip": 3.0}.items():
+            one, other = sorted((luminance(colors[ink]), luminance(colors["card"])), reverse=True)
+            assert (one + 0.05) / (other + 0.05) >= least, ink
