@@ -156,9 +156,12 @@ def _recall(state: Bisection, known: Iterable[Run]) -> tuple[Bisection, dict[Sha
         {state.merge_base: "merge base"} if state.merge_base else {}
     )
     for run in known:
+        inside = run.commit in state.dag or run.commit in ends
+        if not inside and run.commit not in state.dag.outside:
+            continue  # a revert's, or of another range
         if run.case == question.case and run.outcome is not Outcome.INFRA:
             state = state.observe(run)
-            if run.commit in state.dag or run.commit in ends:
+            if inside:
                 diary.setdefault(run.commit, _Step(ends.get(run.commit, "tested before"))).add(run)
     return state, diary
 
