@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bot.model.search import Commit, Finding, Regression, Step
+from bot.model.sides import SideTest
 from bot.model.smoke import Case, Profile, Run, Sha
 
 
@@ -76,3 +77,4 @@ class Report:
     profile: Profile | None = None  # of the case; None: a reader is told its name only
     paths: tuple[str, ...] | None = None  # what the culprit changes
     evidence: tuple[str, ...] = ()  # what spoke for the culprit before the first probe, as phrases
+    sides: SideTest | None = None  # None: no side is pinned, or it was not tested
