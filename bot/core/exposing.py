@@ -94,11 +94,20 @@ def _prints(code: str, cause: str) -> bool:
         text = _JOINT.sub(lambda joint: "\0" if joint[1] else "", chain[0][1:-1])
         text = text.replace("\\n", "").replace('\\"', '"').strip()
         parts = _FILLED.split(text)
-        if sum(c.isalpha() for part in parts for c in part) < _LEAST:
-            continue
-        if re.search(".*?".join(map(re.escape, parts)), cause):
+        if sum(c.isalpha() for part in parts for c in part) >= _LEAST and _in_order(parts, cause):
             return True
     return False
+
+
+def _in_order(parts: Iterable[str], text: str) -> bool:
+    """Whether a text has all parts, one behind the other."""
+    at = 0
+    for part in parts:
+        found = text.find(part, at)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True
 
 
 # -- machine types and their properties ----------------------------------------------------------------------------
