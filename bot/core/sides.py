@@ -5,16 +5,16 @@ source. A search of master would end at a commit that merely shows it, and blame
 failing case of the bad end is repeated with siblings in the place of the pinned release (its point releases, the
 releases next to it), and `settle` says what their answers mean:
 
-| older point release | later point release | older release | later release | side |
+| point release before it | the one after it | older release | newer release | side |
 |---|---|---|---|---|
-| passes | | | | pinned: it came between the two, in the pinned release's own branch |
-| does not pass | passes | none fails | none fails | pinned: its branch has been cured |
+| passes | | | | pinned: it came between the two, in its own branch |
+| does not pass | passes | does not fail | does not fail | pinned: its branch has been mended |
 | does not pass | passes | one of them fails | or the other | unsettled |
-| fails, or none | none passes | passes | none fails, and no older point release does | pinned: it alone fails |
-| | none passes | passes | another sibling fails | unsettled: something came before the pinned release |
-| fails, or the older release does | none passes | none passes | passes | commit: what was released up to then fails |
-| none, nor an older release | none passes | none passes | passes | unsettled |
-| | none passes | none passes | none passes | commit: siblings fail alike, or none says anything |
+| says nothing | does not pass | passes | does not fail | pinned: it alone fails |
+| | does not pass | passes | another sibling fails | unsettled: something came before the pinned release |
+| fails, or the older release | does not pass | does not pass | passes | commit: what is older is not taken any more |
+| says nothing | does not pass | says nothing | passes | unsettled |
+| does not pass | does not pass | does not pass | does not pass | commit: siblings fail alike, or there are none |
 
 Who is not sure accuses nobody: only where the side is the commit's, a first bad commit is said to have introduced the
 failure.
