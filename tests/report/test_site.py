@@ -235,7 +235,7 @@ def test_a_browser_shows_every_page_without_overflow(tmp_path: Path) -> None:
     harness = tmp_path / "harness.html"
     harness.write_text(HARNESS.format(frames=frames))
     measured = browse(harness, tmp_path / "profile")
-    assert len(measured) == 2 * len(pages) == 10
+    assert len(measured) == 2 * len(pages) == 12
     for frame in measured:
         assert frame["overflow"] == frame["width"], frame
         assert frame["width"] in (345, 360, 1185, 1200)  # with and without a scroll bar
