@@ -130,12 +130,26 @@ def run(settings: Settings, once: bool) -> int:
 @click.option("--runs", type=click.IntRange(3), metavar="N", help="Run culprit and parents at least so often.")
 @click.option("--first-parent", is_flag=True, help="Search merges of master alone, each as a whole.")
 @click.option("--log", type=FILE, metavar="FILE", help="Write the log, for `git bisect replay`, however it ends.")
+@click.option(
+    "--sibling",
+    "siblings",
+    multiple=True,
+    metavar="NAME|REF|PATH",
+    help="What the side test puts in the pinned release's place. Repeatable.  [default: found in clone and config]",
+)
+@click.option(
+    "--side-test",
+    type=click.Choice([s.value for s in bisecting.SideTests]),
+    default=bisecting.SideTests.TURN.value,
+    show_default=True,
+    help="If the pinned release alone fails: turn to its branch; or tell, and search GOOD..BAD; off: do not look.",
+)
 @click.option("--resume", is_flag=True, help="Go on with the last bisection that did not come to its end.")
 @click.pass_obj
 def bisect(
     settings: Settings, range_: str | None, command: tuple[str, ...], typed: Typed, sides: Sides, repo: Path | None,
     plan: bool, out: Path | None, symptom: Path | None, skip: tuple[str, ...], runs: int | None, first_parent: bool,
-    log: Path | None, resume: bool,
+    log: Path | None, siblings: tuple[str, ...], side_test: str, resume: bool,
 ) -> int:  # fmt: skip
     """Find the first bad commit of GOOD..BAD, and confirm it.
 
@@ -175,6 +189,8 @@ def bisect(
         runs=runs,
         first_parent=first_parent,
         log=log,
+        siblings=siblings,
+        side_test=bisecting.SideTests(side_test),
         typed=tuple(sys.argv[1:]),
     )
     with _watching() as watcher:

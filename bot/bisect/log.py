@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -19,7 +19,7 @@ from bot.core.bisection import Bisection
 from bot.core.confirmation import Rules
 from bot.core.dag import Dag
 from bot.errors import UserError
-from bot.model import Commit, Finding, FirstBad, MergeConflict, Question, Run, Sha, Suspects, Verdict
+from bot.model import Attribution, Commit, Finding, FirstBad, MergeConflict, Question, Run, Sha, Suspects, Verdict
 
 _FORMAT = 1
 _DATA = "# bot: "
@@ -37,6 +37,7 @@ class _Header:
     question: Question
     rules: Rules
     merge_base: Sha | None = None
+    attribution: Attribution = field(default_factory=Attribution)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class Logged:
     parents: Mapping[Sha, tuple[Sha, ...]]
     runs: tuple[Run, ...]
     prior: Mapping[Sha, float] | None = None
+    attribution: Attribution = field(default_factory=Attribution)  # of the first bad commit: it is no fold's to say
 
     def replay(self) -> Bisection:
         """The state after all runs: the same verdicts, suspects and finding as when it was searched."""
@@ -79,7 +81,8 @@ def render(search: Search, commits: Mapping[Sha, Commit]) -> str:
     for sha, verdict in _conclusion(state):
         lines += [f"# {verdict}: [{sha}] {subjects.get(sha, '')}".rstrip(), f"git bisect {verdict} {sha}"]
     lines += [f"# {line}" for line in _ending(search.finding, subjects)]
-    header = _Header(_FORMAT, state.question, state.rules, state.merge_base)
+    given = search.finding.attribution if isinstance(search.finding, FirstBad) else Attribution()
+    header = _Header(_FORMAT, state.question, state.rules, state.merge_base, given)
     lines.append(_DATA + _json(_header, header))
     lines += [_DATA + _json(_entry, _Entry(run)) for run in state.runs]
     lines += [_COMMIT + " ".join((sha, *its, *_share(state, sha))) for sha, its in state.dag.parents.items()]
@@ -123,7 +126,10 @@ def _diary(search: Search, subjects: Mapping[Sha, str]) -> Iterator[str]:
 def _ending(finding: Finding, subjects: Mapping[Sha, str]) -> list[str]:
     """The finding, in git's words where git has some."""
     if isinstance(finding, FirstBad | MergeConflict):
-        return [f"first bad commit: [{finding.commit}] {subjects.get(finding.commit, '')}".rstrip()]
+        said = [f"first bad commit: [{finding.commit}] {subjects.get(finding.commit, '')}".rstrip()]
+        if isinstance(finding, FirstBad) and finding.attribution.why:
+            said.append(_plain(f"{finding.attribution.by}: {finding.attribution.why}"))
+        return said
     if isinstance(finding, Suspects):
         possible = [f"possible first bad commit: [{s}] {subjects.get(s, '')}".rstrip() for s in finding.commits]
         return ["only skipped commits left to test", *possible]
@@ -170,7 +176,9 @@ def parse(text: str, name: str = "log") -> Logged:
         raise UserError(
             f"{name}: the log has format {header.format}, this bot reads {_FORMAT}: take the bot it is from"
         )
-    logged = Logged(header.question, header.merge_base, header.rules, parents, tuple(runs), prior or None)
+    logged = Logged(
+        header.question, header.merge_base, header.rules, parents, tuple(runs), prior or None, header.attribution
+    )
     try:
         logged.replay()
     except ValueError as error:

@@ -11,7 +11,7 @@ from bot.core.confirmation import Phase, Rules
 from bot.core.dag import Dag
 from bot.core.verdict import judge
 from bot.errors import InfraError
-from bot.model import Build, BuildKind, Finding, Flaky, Outcome, Question, Run, Sha, Test, Verdict
+from bot.model import BadAtGoodEnd, Build, BuildKind, Finding, Flaky, Outcome, Question, Run, Sha, Test, Verdict
 from bot.progress import Progress
 
 BUILD = 60.0  # seconds of an incremental build
@@ -140,6 +140,8 @@ def _cost(state: Bisection) -> Callable[[Sha], float]:
 def _weighed(state: Bisection, weigh: Callable[[Run], Mapping[Sha, float] | None] | None) -> Bisection:
     """The state with the weights of the commits, as soon as the failure is known that they are weighed for."""
     if weigh is None or state.prior is not None or state.phase is Phase.ENDS:
+        return state
+    if isinstance(state.finding, BadAtGoodEnd):  # nothing is searched
         return state
     end = state.question.bad
     failing = [r for r in state.runs if r.commit == end and judge(r, state.signature) is Verdict.BAD]

@@ -182,10 +182,11 @@ def _enough(suspect: Sha, parents: Sequence[Sha], counts: Mapping[Sha, Count], r
     if culprit.n < rules.min_runs or culprit.bad < rules.min_bad:
         return False
     tried = [_count(counts, parent) for parent in parents]
-    return all(seen.n >= rules.min_runs and _innocent(culprit, seen, rules, noisy) for seen in tried)
+    return all(seen.n >= rules.min_runs and innocent(culprit, seen, rules, noisy=noisy) for seen in tried)
 
 
-def _innocent(culprit: Count, parent: Count, rules: Rules, noisy: bool) -> bool:
+def innocent(culprit: Count, parent: Count, rules: Rules, *, noisy: bool = False) -> bool:
+    """Whether a parent that is as bad as the culprit would hardly have shown what it did."""
     if parent.bad:
         return separated(culprit, parent, rules)
     passes = culprit.good / culprit.n

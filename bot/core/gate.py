@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bot.model import FirstBad, MergeConflict, Outcome, Report, Sha, Signature, Suspects, Tally, Verdict
+from bot.core.sides import attribution, comes_from
+from bot.model import By, FirstBad, MergeConflict, Outcome, Report, Sha, Signature, Suspects, Tally, Verdict
 
 MIN_RUNS = 10  # runs of each parent and of the culprit
 MIN_BAD = 3  # bad runs of the culprit
@@ -21,6 +22,7 @@ class Kind(StrEnum):
     """What a mail is about; its name stands in the Message-ID."""
 
     REPORT = "report"  # one commit, confirmed
+    EXPOSED = "exposed"  # one commit that shows what another brought: nobody is blamed
     RANGE = "range"  # several suspects: nobody is blamed
     MERGE = "merge"  # only a merge is bad
 
@@ -51,6 +53,7 @@ class Facts:
     fixed: bool | None = None  # a later commit says that it fixes or reverts the culprit
     trouble: bool = False  # infrastructure failed during the search
     reproduced: bool | None = None  # the reproducer told the two builds apart as printed; None: it was not run
+    exposed: str | None = None  # why the fault may be elsewhere than in what is named; None: nothing speaks for that
     within_caps: bool = True
     approved: bool = False
 
@@ -58,6 +61,8 @@ class Facts:
 def kind_of(report: Report) -> Kind | None:
     """The kind of mail that a finding deserves; None: none, it is for the terminal and the pages."""
     match report.finding:
+        case FirstBad() if report.finding.attribution.by is By.EXPOSED:
+            return Kind.EXPOSED
         case FirstBad():
             return Kind.REPORT
         case MergeConflict():
@@ -86,9 +91,18 @@ def facts_of(report: Report, *, approved: bool = False, within_caps: bool = True
         fixed=None if report.fixed_by is None else bool(report.fixed_by),
         trouble=any(run.outcome is Outcome.INFRA for run in runs),
         reproduced=None if report.reproduction is None else report.reproduction.shown,
+        exposed=_exposed(report),
         within_caps=within_caps,
         approved=approved,
     )
+
+
+def _exposed(report: Report) -> str | None:
+    if isinstance(report.finding, FirstBad):
+        given = report.finding.attribution
+    else:
+        given = attribution(None if comes_from(report.sides, report.good.sha, report.bad.sha) else report.sides)
+    return given.why if given.by is By.EXPOSED else None
 
 
 def tally(report: Report, commit: Sha) -> Tally:
@@ -189,7 +203,7 @@ def _fixed(facts: Facts) -> str | None:
 
 
 _ALL = frozenset(Kind)
-_NAMED = frozenset({Kind.REPORT, Kind.MERGE})  # a commit is named
+_NAMED = frozenset({Kind.REPORT, Kind.EXPOSED, Kind.MERGE})  # a commit is named
 _BLAMED = frozenset({Kind.REPORT})  # and its author answers for it
 
 TABLE = (
@@ -201,6 +215,7 @@ TABLE = (
     Row("binary", _NAMED, _binary),
     Row("merge", _BLAMED, lambda f: "the culprit is a merge" if f.merge else None),
     Row("paths", _BLAMED, _paths),
+    Row("exposed", _ALL, lambda f: f.exposed),
     Row("fixed", _NAMED, _fixed),
     Row("infrastructure", _ALL, lambda f: "it failed during the search" if f.trouble else None),
     Row("reproducer", _ALL, _reproducer),

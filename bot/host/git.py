@@ -263,6 +263,11 @@ class Repository:
         out = self._call("log", "-1", *against, "--format=", "--name-only", "-z", sha)
         return tuple(p for p in out.split("\0") if p)
 
+    def patch(self, sha: Sha) -> str:
+        """A commit's diff against its first parent, each hunk with the line of code that it stands under."""
+        against = ("--diff-merges=first-parent", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color")
+        return self._call("log", "-1", "--patch", *against, "--format=", sha)
+
     def mentioning(self, sha: Sha) -> list[Sha]:
         """Commits of any branch whose message names sha (by 8 digits or more), newest first."""
         return self._call("log", "--all", "--format=%H", "--fixed-strings", f"--grep={sha[:8]}").split()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bot.model.search import Commit, Course, Finding, Regression, Step
+from bot.model.sides import SideTest
 from bot.model.smoke import Case, Profile, Run, Sha
 
 
@@ -96,3 +97,4 @@ class Report:
     evidence: tuple[str, ...] = ()  # what spoke for the culprit before the first probe, as phrases
     weights: tuple[Weight, ...] = ()  # of the likeliest commits before the first probe and of those that were found
     course: Course | None = None  # what the search believed step by step; None: not recorded
+    sides: SideTest | None = None  # None: no side is pinned, or it was not tested

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
 
 from bot.model.build import Build
+from bot.model.sides import Attribution
 from bot.model.smoke import Case, Outcome, Run, Sha, Signature, Verdict
 
 
@@ -84,10 +85,11 @@ class Confirmation:
 
 @dataclass(frozen=True, slots=True)
 class FirstBad:
-    """One commit, confirmed."""
+    """One commit, confirmed. `attribution` says whether it is at fault, or shows what another brought."""
 
     commit: Sha
     confirmation: Confirmation
+    attribution: Attribution = field(default_factory=Attribution)
 
 
 @dataclass(frozen=True, slots=True)

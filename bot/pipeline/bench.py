@@ -20,7 +20,7 @@ from bot.progress import Progress
 from bot.smoke.golden import Goldens
 from bot.smoke.inspect import inspect
 from bot.store.store import Store
-from bot.worker import Rig
+from bot.worker import Rig, installed
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,15 @@ def other_inventory(
     if build is not None:
         desk.keep(build)
     return {} if binary is None else {baseline.name: {target: inspect(binary, stop=desk.stop)}}
+
+
+def baseline_name(bench: Bench, baseline: Baseline, target: str) -> str:
+    """`v2.12.0` for one that is built; `qemu-7.2.22 (/usr/bin/qemu-system-x86_64)` for one that is installed."""
+    if baseline.ref is not None:
+        return baseline.ref
+    binary = installed(baseline, target)
+    version = inspect(binary, stop=bench.stop).version.split()[0]
+    return f"qemu-{version} ({binary.path})"
 
 
 def answers(runs: Iterable[Run]) -> list[Run]:

@@ -6,9 +6,11 @@ import math
 import statistics
 import threading
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 
 from bot.bisect.log import render
+from bot.bisect.runner import Search
 from bot.config import Config
 from bot.core import matrix
 from bot.core.signature import identify
@@ -36,6 +38,7 @@ from bot.model import (
     Regression,
     Report,
     Sha,
+    SideTest,
     Signature,
     Suspects,
     Sweep,
@@ -47,14 +50,25 @@ from bot.pipeline.bench import Bench, bench, other_inventory
 from bot.pipeline.investigate import Asked, Perform, investigate
 from bot.pipeline.known import in_history, known
 from bot.pipeline.publish import publish
+from bot.pipeline.siblings import named
+from bot.pipeline.sides import Elsewhere, turned_bench, turned_case
 from bot.progress import Progress
 from bot.report.render import summary
+from bot.report.words import name
 from bot.terminal import duration
 from bot.worker import COMMAND, CommandRig, inventories, perform, perform_command
 
 _EXITS: dict[type, int] = {
     FirstBad: 0, Suspects: 3, NotReproduced: 4, BadAtGoodEnd: 5, Flaky: 6, MergeConflict: 7, Inconclusive: 8
 }  # fmt: skip
+
+
+class SideTests(StrEnum):
+    """What becomes of a search whose pinned side has to be searched."""
+
+    TURN = "turn"  # that side's branch is searched instead
+    TELL = "tell"  # it is made all the same; what it finds is "exposed by"
+    OFF = "off"  # nobody looks
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +90,8 @@ class Request:
     runs: int | None = None  # of culprit and parents at least, instead of bisect.min_runs
     first_parent: bool = False  # a merge stands for all that it brought
     log: Path | None = None  # where the log goes besides
+    siblings: tuple[str, ...] = ()  # of the pinned release, for the side test; none: those that are found
+    side_test: SideTests = SideTests.TURN
     typed: tuple[str, ...] = ()  # the whole command, for `--resume`
 
 
@@ -98,7 +114,9 @@ def bisect(config: Config, work: Path, request: Request, progress: Progress, sto
         profiles = [*config.profiles.values(), request.profile]
         desk = bench(config, work, repository, progress, stop, baselines=used, profiles=profiles)
         if request.plan:
-            print(plan(desk, good, bad, good_name, bad_name, built=0 if request.command else 2))
+            asks = baseline is not None and request.side_test is not SideTests.OFF
+            built = 0 if request.command else 2 + 2 * asks  # of siblings mostly no more than two
+            print(plan(desk, good, bad, good_name, bad_name, built=built))
             return 0
         names = (good_name, bad_name)
         if request.command:
@@ -125,10 +143,13 @@ def bisect(config: Config, work: Path, request: Request, progress: Progress, sto
             target, machines, request.profile, direction, baseline.name if baseline else None,
             methods=request.methods, accel=config.smoke.accel,
         )  # fmt: skip
+        _check_siblings(desk, request.siblings, cases[0])
         ran = not_run(config, (*cases, *scope))
         asked = Asked(
             _regression(cases, good, bad), Question(good, bad, cases[0], signature), *names, scope=scope, not_run=ran,
-            symptom=symptom, skip=skip, first_parent=request.first_parent,
+            symptom=symptom, skip=skip, first_parent=request.first_parent, siblings=request.siblings,
+            side_test=request.side_test is not SideTests.OFF and not request.sides.source_side,
+            turn=request.side_test is SideTests.TURN,
         )  # fmt: skip
         return _conclude(desk, asked, lambda job: perform(job, desk.rig), request)
 
@@ -162,6 +183,14 @@ def _skipped(request: Request, repository: Repository, both: tuple[Sha, Sha]) ->
     return found
 
 
+def _check_siblings(desk: Bench, siblings: tuple[str, ...], case: Case) -> None:
+    """Wrong names are told before anything is built."""
+    if siblings and case.baseline is None:
+        raise UserError("--sibling: no side is pinned, so nothing can be put in its place; leave it out")
+    for text in siblings:
+        named(desk, case, text)
+
+
 def _write(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -177,7 +206,12 @@ def _regression(cases: tuple[Case, ...], good: Sha, bad: Sha) -> Regression:
 
 def _conclude(desk: Bench, asked: Asked, perform: Perform, request: Request) -> int:
     """Search, print how it ended, and write the files of a finding that names commits."""
-    report, found = investigate(desk, asked, perform)
+    try:
+        report, found = investigate(desk, asked, perform)
+    except Elsewhere as elsewhere:
+        range_ = f"{name(asked.good_name)}..{name(asked.bad_name)}"
+        desk.progress.say(f"{range_} is not searched: what is found there is exposed by it at most (--side-test tell)")
+        report, found = other_side(desk, asked, elsewhere.question, elsewhere.test)
     out = request.out or desk.work / "out"
     if request.log is not None:
         _write(request.log, render(found, report.commits))
@@ -190,6 +224,30 @@ def _conclude(desk: Bench, asked: Asked, perform: Perform, request: Request) -> 
     for path in written:
         print(f"  {path}")
     return exit_code(report.finding)
+
+
+def other_side(desk: Bench, asked: Asked, question: Question, test: SideTest) -> tuple[Report, Search]:
+    """Search the pinned side's branch, with the bad end of the first question on the other side."""
+    branch = test.branch
+    if branch is None:
+        raise ValueError("the side test names no range of the pinned side")
+    desk.progress.say(f"searching {branch.good_name}..{branch.bad_name}, the pinned side")
+    turned = turned_bench(desk, question, asked.bad_name)
+    cases = tuple(turned_case(question, c) for c in asked.regression.cases if c.baseline == question.case.baseline)
+    case = turned_case(question, question.case)
+    return investigate(
+        turned,
+        Asked(
+            Regression("", question.signature or Signature("unknown"), cases, branch.good, branch.bad),
+            Question(branch.good, branch.bad, case, question.signature),
+            branch.good_name,
+            branch.bad_name,
+            not_run=not_run(desk.config, cases),
+            symptom=asked.symptom,
+            sides=test,
+        ),
+        lambda job: perform(job, turned.rig),
+    )
 
 
 def keep(desk: Bench, report: Report) -> Report:

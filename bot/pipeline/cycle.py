@@ -36,6 +36,7 @@ from bot.model import (
 from bot.pipeline.asking import not_run
 from bot.pipeline.behind import behind_commit
 from bot.pipeline.bench import Bench, bench
+from bot.pipeline.bisect import keep, other_side
 from bot.pipeline.investigate import Asked, investigate
 from bot.pipeline.known import Known, in_history, known
 from bot.pipeline.publish import earlier, publish, write_site
@@ -143,13 +144,14 @@ def _tip(desk: Bench, tip: Tip, new: list[Report]) -> bool:
     while pending := [r for r in _pending(desk, tip.branch) if r.id not in tried]:
         tried.add(pending[0].id)
         try:
-            report = _follow(desk, pending[0], runs)
+            reports = _follow(desk, pending[0], runs)
         except (UserError, InfraError) as error:  # it stays pending; the others are not to wait for it
             desk.progress.say(f"{pending[0].id}: could not be searched now: {error}")
             trouble = True
         else:
-            new.append(report)
-            print(summary(report), flush=True)
+            for report in reports:
+                new.append(report)
+                print(summary(report), flush=True)
     return trouble
 
 
@@ -226,8 +228,11 @@ def _good_before(desk: Bench, tip: Tip, failing: list[Run], since: Sha | None) -
     return good | {case: since for case, run in have.items() if run.outcome is Outcome.PASS}
 
 
-def _follow(desk: Bench, regression: Regression, runs: Sequence[Run]) -> Report:
-    """Bisect a regression on its newest machine type, publish the report; cases that broke elsewhere are split off."""
+def _follow(desk: Bench, regression: Regression, runs: Sequence[Run]) -> list[Report]:
+    """Bisect a regression on its newest machine type, publish the report; cases that broke elsewhere are split off.
+
+    Where the side test points at the pinned side, its branch is searched too, and has a report of its own.
+    """
     lead = max(regression.cases, key=lambda case: matrix.version_key(case.machine).numbers)
     scope = tuple(r.case for r in runs if r.case.target == lead.target and r.commit == regression.bad)
     asked = Asked(
@@ -239,9 +244,31 @@ def _follow(desk: Bench, regression: Regression, runs: Sequence[Run]) -> Report:
         not_run=not_run(desk.config, (*regression.cases, *scope)),
     )
     report, found = investigate(desk, asked, lambda job: perform(job, desk.rig))
+    others = _other_side(desk, asked, report)  # first: while this is not concluded, a killed cycle comes back to it
     report = _split(desk, report)
     publish(desk, report, found, _out(desk))
-    return report
+    return [report, *others]
+
+
+def _other_side(desk: Bench, asked: Asked, report: Report) -> list[Report]:
+    """The report about the pinned side's branch, where it is to be searched and was not yet."""
+    test, signature = report.sides, report.regression.signature
+    if test is None or test.branch is None:
+        return []
+    ends = (signature, test.branch.good, test.branch.bad)
+    for entry in desk.store.regressions():
+        kept = entry.regression
+        if entry.finding and (kept.signature, kept.good, kept.bad) == ends:
+            desk.progress.say(f"{test.branch.good_name}..{test.branch.bad_name} was searched for it: {kept.id}")
+            return []
+    try:
+        other, found = other_side(desk, asked, replace(asked.question, signature=signature), test)
+    except UserError as error:  # the search that it comes from is not to suffer for it
+        desk.progress.say(f"{test.branch.good_name}..{test.branch.bad_name} could not be searched: {error}")
+        return []
+    other = keep(desk, other)
+    publish(desk, other, found, _out(desk))
+    return [other]
 
 
 def _split(desk: Bench, report: Report) -> Report:

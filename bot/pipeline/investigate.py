@@ -5,23 +5,25 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from bot.bisect.runner import Asked as SearchStep
 from bot.bisect.runner import Search, search
-from bot.core import trailers
+from bot.core import exposing, sides, trailers
 from bot.core.confirmation import Rules
 from bot.core.course import course
 from bot.core.dag import Dag
 from bot.errors import InfraError
 from bot.host.git import Conflict, Repository, Revert
 from bot.model import (
-    Baseline,
+    Attribution,
     Build,
     BuildKind,
+    By,
     Case,
     Commit,
+    Direction,
     Finding,
     FirstBad,
     Inconclusive,
@@ -34,17 +36,18 @@ from bot.model import (
     RevertOutcome,
     Run,
     Sha,
+    SideTest,
     Signature,
     Step,
     Suspects,
     Test,
 )
-from bot.pipeline.bench import Bench, answers, host
+from bot.pipeline.bench import Bench, answers, baseline_name, host
 from bot.pipeline.mending import Mending
 from bot.pipeline.reproduce import reproduce
+from bot.pipeline.sides import Sides
 from bot.pipeline.weighing import Weighing, symptom
-from bot.smoke.inspect import inspect
-from bot.worker import installed, look_at
+from bot.worker import look_at
 
 _RELEASED = re.compile(r"(master|main|stable-[\d.]+)\Z")
 
@@ -67,10 +70,17 @@ class Asked:
     symptom: str = ""  # the log that a person gave, whose failure is asked about
     skip: frozenset[Sha] = frozenset()  # commits that are not to be tested
     first_parent: bool = False  # search the first-parent line alone, each merge standing for all that it brought
+    side_test: bool = True  # before the first probe
+    siblings: tuple[str, ...] = ()  # of the pinned release, as a person named them
+    turn: bool = False  # give the search up where it is the pinned side that has to be searched, and can be
+    sides: SideTest | None = None  # the side test that this search comes from: it is about the pinned side
 
 
 def investigate(bench: Bench, asked: Asked, perform: Perform) -> tuple[Report, Search]:
-    """Answer a question, recording each fact as it comes. Raises what perform raises; recorded facts stay."""
+    """Answer a question, recording each fact as it comes. Raises what perform raises; recorded facts stay.
+
+    `Elsewhere` is raised where `asked.turn` allows it and the side test points at the pinned side.
+    """
     question, repository = asked.question, bench.repository
     began = time.monotonic()
     base = None
@@ -86,26 +96,60 @@ def investigate(bench: Bench, asked: Asked, perform: Perform) -> tuple[Report, S
     limits = bench.config.bisect
     looks = None if asked.command else lambda job: look_at(job, bench.rig)
     weighing = Weighing(bench, dag, question, looks, asked.symptom)
+    tested = _side_test(bench, asked)
+
+    def before_first_probe(failing: Run) -> Mapping[Sha, float] | None:
+        if tested:
+            tested(failing)
+        return weighing(failing)
+
     found = search(
         question, dag, Mending(bench, question, dag, setup, perform, asked.skip), bench.keep, bench.progress,
         known=known, merge_base=base, rules=Rules(min_runs=limits.min_runs, max_runs=limits.max_runs),
-        weigh=weighing,
+        weigh=before_first_probe,
     )  # fmt: skip
     finding = found.finding
     if isinstance(finding, Inconclusive) and found.steps[-1].runs[-1].outcome is Outcome.INFRA:
         raise InfraError(finding.why)  # the machine's failure is no finding: the same question goes on later
     if isinstance(finding, FirstBad):
         outcome = _revert(bench, asked, finding, found.question, perform)
-        finding = replace(finding, confirmation=replace(finding.confirmation, revert=outcome))
+        finding = replace(
+            finding,
+            confirmation=replace(finding.confirmation, revert=outcome),
+            attribution=_attribution(bench, asked, finding.commit, found, tested),
+        )
+        found = replace(found, finding=finding)
     blamed = finding.commit if isinstance(finding, FirstBad | MergeConflict) else None
     named = isinstance(finding, FirstBad | MergeConflict | Suspects)  # else nobody asks where else it fails
     table = _table(bench, asked, found.question.signature, blamed, perform) if named and not asked.command else ()
     report = _report(bench, asked, found, finding, blamed, table, time.monotonic() - began)
     if named:
         report = _explained(bench, report, weighing)
+    report = replace(report, sides=tested.result if tested else asked.sides)
     if blamed and not asked.command:
         report = replace(report, reproduction=reproduce(bench, report))
     return report, found
+
+
+def _side_test(bench: Bench, asked: Asked) -> Sides | None:
+    """The test of the sides, where one is pinned; not again for a search that comes from one."""
+    pinned = not asked.command and asked.question.case.direction is not Direction.SAME
+    if not pinned or not asked.side_test or asked.sides is not None:
+        return None
+    return Sides(bench, asked.question, asked.siblings, asked.turn)
+
+
+def _attribution(bench: Bench, asked: Asked, culprit: Sha, found: Search, tested: Sides | None) -> Attribution:
+    """Whether a first bad commit brought the failure: by the side test, else by what its diff adds."""
+    given = sides.attribution(tested.result if tested else None)
+    if asked.sides is not None:
+        given = Attribution(By.INTRODUCED, asked.sides.why)
+    if asked.command or given.by is By.EXPOSED:
+        return given
+    bad = (run for step in found.steps for run in step.runs if run.commit == culprit)
+    failing = next((run for run in bad if run.signature and run.signature == found.question.signature), None)
+    why = exposing.why(bench.repository.patch(culprit), failing.observation.message if failing else "")
+    return Attribution(By.EXPOSED, why) if why else given
 
 
 def _revert(bench: Bench, asked: Asked, finding: FirstBad, question: Question, perform: Perform) -> RevertOutcome:
@@ -260,15 +304,6 @@ def _names(bench: Bench, asked: Asked, table: tuple[Run, ...]) -> dict[str, str]
         if baseline.name in used:
             names[baseline.name] = baseline_name(bench, baseline, asked.question.case.target)
     return names
-
-
-def baseline_name(bench: Bench, baseline: Baseline, target: str) -> str:
-    """`v2.12.0` for one that is built; `qemu-7.2.22 (/usr/bin/qemu-system-x86_64)` for one that is installed."""
-    if baseline.ref is not None:
-        return baseline.ref
-    binary = installed(baseline, target)
-    version = inspect(binary, stop=bench.stop).version.split()[0]
-    return f"qemu-{version} ({binary.path})"
 
 
 def _releases(repository: Repository, bad: Sha, culprit: Sha) -> tuple[str, ...]:

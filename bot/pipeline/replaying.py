@@ -12,6 +12,7 @@ from bot.data import data_dir
 from bot.errors import UserError
 from bot.model import (
     BadAtGoodEnd,
+    By,
     Finding,
     FirstBad,
     Flaky,
@@ -35,13 +36,16 @@ def replay(path: Path, svg: Path | None = None) -> int:
         text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    state = log.parse(text, str(path)).replay()
+    logged = log.parse(text, str(path))
+    state = logged.replay()
     finding = state.finding
     if finding is None:
         raise UserError(f"{path}: the search that it is from was not ended: {len(state.suspects)} suspects are left")
     print(line(f"{state.question.case.id}, bad means {state.signature or 'any failure'}"))
     for sha in dict.fromkeys(run.commit for run in state.runs):
         print(f"  {sha[:12]}  {_tally(state, sha)}")
+    if logged.attribution.by is By.EXPOSED:
+        print(line(f"exposed by it, not introduced by it: {logged.attribution.why}"))
     print(_words(finding))
     if svg is not None:
         write(svg, _drawn(state, finding))

@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Iterable
 
 from bot.core.gate import tally
+from bot.core.sides import comes_from, said
 from bot.model import (
     BadAtGoodEnd,
     BuildKind,
     BuildStatus,
+    By,
     FirstBad,
     Flaky,
     Inconclusive,
@@ -66,7 +68,7 @@ def tallies(report: Report) -> list[str]:
     if not isinstance(finding, FirstBad | MergeConflict):
         return []
     confirmation = finding.confirmation
-    what = "culprit" if isinstance(finding, FirstBad) else "merge"
+    what = ("first bad" if exposed(report) else "culprit") if isinstance(finding, FirstBad) else "merge"
     several = len(confirmation.parents) > 1
     lines = [(f"parent {i}" if several else "parent", tally) for i, tally in enumerate(confirmation.parents, 1)]
     ends = ((report.good_name, "good end", confirmation.good_end), (report.bad_name, "bad end", confirmation.bad_end))
@@ -74,6 +76,33 @@ def tallies(report: Report) -> list[str]:
     lines += [(end if name(given) == tally.commit[:12] else name(given), tally) for given, end, tally in ends]
     wide = max(len(label) for label, _ in lines)
     return [f"{label:<{wide}}  {tally.commit[:12]}  {tally.bad:>3} bad of {tally.n}" for label, tally in lines]
+
+
+def exposed(report: Report) -> str:
+    """Why a first bad commit is no more than what exposes a fault of another; empty if it brought the failure."""
+    finding = report.finding
+    if not isinstance(finding, FirstBad) or finding.attribution.by is not By.EXPOSED:
+        return ""
+    return line(finding.attribution.why)
+
+
+def sides(report: Report) -> list[str]:
+    """What the side test found: the pinned release, each sibling in its place, and what can be done."""
+    test = report.sides
+    if test is None or not test.siblings:
+        return []
+    shown = [f"{line(test.pinned)} as the {test.role} fails ({test.bad} of {test.n})"]
+    shown += [line(said(sibling, test.role)) for sibling in test.siblings]
+    return [f"Side test: {'; '.join(shown)}.", *([] if exposed(report) == line(test.why) else [f"{line(test.why)}."])]
+
+
+def side_advice(report: Report) -> str:
+    """What is to be done about the pinned side; nothing in the report that comes of doing it."""
+    test = report.sides
+    if test is None or not test.advice or comes_from(test, report.good.sha, report.bad.sha):
+        return ""
+    advice = line(test.advice)
+    return advice[:1].upper() + advice[1:]
 
 
 def error_texts(report: Report) -> str:
@@ -160,7 +189,8 @@ def conclusion(report: Report) -> str:
     bad, good = name(report.bad_name), name(report.good_name)
     match finding:
         case FirstBad(commit=sha):
-            return f"first bad commit: {cite_sha(report, sha)}"
+            only = ", which exposes the failure and did not introduce it" if exposed(report) else ""
+            return f"first bad commit: {cite_sha(report, sha)}{only}"
         case MergeConflict(commit=sha):
             return f"only the merge is bad, its parents are good: {cite_sha(report, sha)}"
         case Suspects(commits=suspects):

@@ -8,12 +8,14 @@ from datetime import datetime, timedelta
 from email.headerregistry import Address
 
 from bot.core.gate import Kind
+from bot.core.sides import comes_from
 from bot.core.trailers import message_ids, people
 from bot.errors import UserError
 from bot.model import Commit, Report, ReportSettings
 from bot.report.safe import address, message_id, parse_address
 
 MOST_PEOPLE = 8  # in Cc, besides the lists
+_STABLE = {"qemu-devel@nongnu.org": "qemu-stable@nongnu.org"}
 _ARCHIVES = {"qemu-devel@nongnu.org": "https://lore.kernel.org/qemu-devel"}
 YOUNG = timedelta(days=90)  # a patch mail younger than this is answered, an older one is left alone
 
@@ -27,8 +29,14 @@ class Recipients:
 
 
 def recipients(report: Report, kind: Kind, settings: ReportSettings) -> Recipients:
-    """Author, reviewers and lists for a culprit; lists and configured people when nobody is blamed."""
+    """Author, reviewers and lists for a culprit; lists and configured people when nobody is blamed.
+
+    The list of the stable branches too, if the culprit was searched for and found in one.
+    """
     lists = tuple(configured("report.lists", text) for text in settings.lists)
+    if comes_from(report.sides, report.good.sha, report.bad.sha):
+        known = (_STABLE.get(found.addr_spec) for found in lists)
+        lists += tuple(configured("report.lists", text) for text in known if text)
     others = tuple(configured("report.cc", text) for text in settings.cc)
     author = address(report.culprit.author, report.culprit.email) if report.culprit and kind is Kind.REPORT else None
     if author is None or report.culprit is None:

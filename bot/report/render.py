@@ -165,7 +165,10 @@ def context(report: Report, settings: ReportSettings, own_id: str) -> dict[str, 
         "report": report,
         "new": new,
         "what_fails": words.what_fails(report),
-        "blamed": isinstance(finding, FirstBad),
+        "blamed": isinstance(finding, FirstBad) and not figures.exposed(report),
+        "exposed": figures.exposed(report),
+        "sides": figures.sides(report),
+        "side_advice": figures.side_advice(report),
         "culprit": words.cite(culprit) if culprit else "",
         "fixes": fixes_tag(culprit.sha, line(culprit.subject)) if culprit else "",
         "how_often": words.how_often(confirmation.culprit, confirmation.parents) if confirmation else "",
@@ -228,12 +231,17 @@ def summary(report: Report) -> str:
     if report.culprit:
         who = f"{line(report.culprit.author)} <{line(report.culprit.email)}>"
         out.append(f"  {who}, {line(report.culprit.date)}")
+    if figures.exposed(report):
+        out.append(wrap(f"Exposed by it: {figures.exposed(report)}.", 2))
     if isinstance(report.finding, FirstBad | MergeConflict | Suspects):
         out += [wrap(f"{words.what_fails(report)}.", 2), *("  " + text for text in words.symptom(report, 6))]
     out += ["  " + text for text in _suspects(report)]
     out += ["  " + text for text in figures.tallies(report)]
     out += [f"  {figures.scope(report)}", f"  {figures.builds(report)}"]
     out += ["  " + text for text in (figures.error_texts(report), figures.revert(report)) if text]
+    out += [wrap(text, 2) for text in figures.sides(report)]
+    if figures.side_advice(report):
+        out.append(f"  {figures.side_advice(report)}")
     out += ["  " + text for text in (*figures.other_failures(report), *figures.fixups(report))]
     if figures.advice(report):
         out.append(f"  {figures.advice(report)}")

@@ -12,7 +12,7 @@ from bot.bisect.log import parse, render
 from bot.bisect.runner import Search, search
 from bot.core.dag import Dag
 from bot.errors import UserError
-from bot.model import FirstBad, Log, Observation, Outcome, Question, Run, Suspects
+from bot.model import Attribution, By, FirstBad, Log, Observation, Outcome, Question, Run, Suspects
 from bot.progress import Silent
 from tests.testing.history import History, draw, git
 from tests.testing.world import CASE, World, run
@@ -107,6 +107,17 @@ def test_hostile_subjects_and_messages_stay_comments(history: History) -> None:
     assert all(line.startswith(("#", "git bisect ")) for line in text.split("\n")[:-1])
     assert "\x1b" not in text
     assert parse(text).replay().finding == found.finding
+
+
+def test_what_a_first_bad_commit_is_answerable_for_is_kept(history: History) -> None:
+    found = searched(history, World(history, {"c": ""}))
+    assert isinstance(found.finding, FirstBad)
+    given = Attribution(By.EXPOSED, "v10.0.2 passes\nin the place of v10.0.13")
+    text = render(replace(found, finding=replace(found.finding, attribution=given)), {})
+    assert "# exposed-by: v10.0.2 passes in the place of v10.0.13" in text.splitlines()
+    assert parse(text).attribution == given
+    assert parse(render(found, {})).attribution == Attribution()
+    assert "by:" not in render(found, {})
 
 
 def test_the_diary_tells_each_step_with_its_reason(history: History) -> None:

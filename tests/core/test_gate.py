@@ -49,6 +49,7 @@ HELD = [
     ("fixed", {"fixed": True}),
     ("infrastructure", {"trouble": True}),
     ("reproducer", {"reproduced": False}),
+    ("exposed", {"exposed": "v10.0.2 passes in the place of v10.0.13"}),
     ("caps", {"within_caps": False}),
     ("approval", {"approved": False}),
 ]
@@ -123,6 +124,7 @@ def test_infrastructure_trouble_is_seen_and_never_counted() -> None:
 
 def test_only_findings_that_name_commits_are_mailed() -> None:
     assert kind_of(reports.first_bad()) is Kind.REPORT
+    assert kind_of(reports.exposed()) is Kind.EXPOSED
     assert kind_of(reports.suspects()) is Kind.RANGE
     assert kind_of(reports.merge_conflict()) is Kind.MERGE
     assert kind_of(reports.ended(Inconclusive("no answer"))) is None

@@ -239,6 +239,18 @@ def test_many_commits_in_one_call_keep_their_order(tmp_path: Path) -> None:
     assert [c.subject for c in found] == list(reversed(names))
 
 
+def test_a_patch_has_its_place_in_the_code(tmp_path: Path) -> None:
+    body = "".join(f"    step({n});\n" for n in range(9))
+    code = f"int load(void)\n{{\n{body}}}\n"
+    files = {"1": {"a.c": code}, "2": {"a.c": code.replace("step(8)", 'error("no")')}, "m": {"b.c": "x\n"}}
+    history = draw(tmp_path / "r", "0 1 2\n1 s\n2 m=s", branch="m", files=files)
+    patch = history.repository.patch(history["2"])
+    assert "@@ int load(void)\n" in patch
+    assert '+    error("no");' in patch.splitlines() and "-    step(8);" in patch.splitlines()
+    merged = history.repository.patch(history["m"])  # against its first parent: all that it brought
+    assert "+++ b/b.c" in merged and "+++ b/n/s" in merged and "a.c" not in merged
+
+
 def test_paths_files_and_entries(tmp_path: Path) -> None:
     files = {"1": {"hw/core/machine.c": "x\n", "a b\tc": "y\n"}, "m": {"merged": "z\n"}}
     history = draw(tmp_path / "r", "0 1 2\n0 s\n2 m=s", branch="m", files=files)

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from bot.core.gate import Kind
 from bot.errors import UserError
 from bot.model import (
+    Branch,
     Direction,
     Inconclusive,
     Log,
@@ -74,7 +75,7 @@ def golden(name: str, text: str) -> None:
     assert text == path.read_text()
 
 
-@pytest.mark.parametrize("make", [reports.first_bad, reports.suspects, reports.merge_conflict])
+@pytest.mark.parametrize("make", [reports.first_bad, reports.exposed, reports.suspects, reports.merge_conflict])
 def test_whole_mail(make: Callable[[], Report]) -> None:
     raw = mail(make()).as_bytes()
     assert raw.count(b"\n") == raw.count(b"\r\n"), "RFC 5322 line ends"
@@ -82,7 +83,7 @@ def test_whole_mail(make: Callable[[], Report]) -> None:
     golden(f"{make.__name__}.eml", raw.decode("ascii").replace("\r\n", "\n"))
 
 
-@pytest.mark.parametrize("make", [reports.first_bad, reports.suspects, reports.merge_conflict])
+@pytest.mark.parametrize("make", [reports.first_bad, reports.exposed, reports.suspects, reports.merge_conflict])
 def test_form(make: Callable[[], Report]) -> None:
     message = mail(make())
     assert message.get_content_type() == "text/plain"
@@ -328,6 +329,38 @@ def test_wrong_addresses_in_the_settings_are_named() -> None:
 def test_templates_that_are_not_there_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such directory"):
         render.mail(reports.first_bad(), settings=SETTINGS, templates=tmp_path / "gone", date=NOW)
+
+
+def test_who_only_exposes_it_is_not_accused() -> None:
+    report = reports.exposed()
+    message = mail(report)
+    assert "author@example.org" not in str(message["To"]) + str(message["Cc"])
+    assert "Fixes: ab74e5431129" not in body(message)
+    assert "exposed" in str(message["X-Migbot-Held"])
+    held = render.held(report, SETTINGS, approved=True)
+    assert [hold.name for hold in held] == ["exposed"]
+
+
+def test_suspects_of_a_side_that_did_not_bring_it_are_held() -> None:
+    report = replace(reports.suspects(), sides=reports.SIDES)
+    assert "exposed" in {hold.name for hold in render.held(report, SETTINGS)}
+    assert reports.SIDES.branch is not None
+    ends = (
+        replace(report.good, sha=reports.SIDES.branch.good), replace(report.bad, sha=reports.SIDES.branch.bad),
+    )  # fmt: skip
+    turned = replace(report, good=ends[0], bad=ends[1])
+    assert "exposed" not in {hold.name for hold in render.held(turned, SETTINGS)}
+
+
+def test_a_culprit_of_a_stable_branch_is_told_to_its_list() -> None:
+    report = reports.first_bad()
+    branch = Branch(report.good_name, report.good.sha, report.bad_name, report.bad.sha)
+    turned = replace(report, sides=replace(reports.SIDES, branch=branch))
+    assert "qemu-stable@nongnu.org" in str(mail(turned)["Cc"])
+    assert "qemu-stable@nongnu.org" not in str(mail(report)["Cc"])
+    other = replace(SETTINGS, lists=("list@example.org",))
+    assert "qemu-stable@nongnu.org" not in str(mail(turned, set_up=other)["Cc"])
+    assert "is searched by" not in body(mail(turned))
 
 
 # -- hostile text --------------------------------------------------------------------------------------------------

@@ -132,6 +132,15 @@ def test_a_page_shows_its_search_and_the_same_picture_is_a_file(tmp_path: Path) 
     assert pages["r0017/search.svg"].startswith("<svg xmlns=")
 
 
+def test_a_page_says_what_only_exposes_and_asks_for_no_tags(tmp_path: Path) -> None:
+    page = words(make(tmp_path, entry(reports.exposed()))["r0041/index.html"])
+    assert "which exposes the failure and did not introduce it" in page
+    assert "It exposes the failure and did not introduce it: v2.12.0 passes in the place of v2.12.1" in page
+    assert "v2.12.0 as the source passes (10 of 10)" in page
+    assert "The pinned side is searched by: bot bisect v2.12.0..v2.12.1 --source-side" in page
+    assert "Tags for a fix" not in page
+
+
 def test_links_lead_somewhere(tmp_path: Path) -> None:
     pages = make(tmp_path, entry(reports.first_bad()), entry(reports.suspects()))
     for name, page in pages.items():
@@ -255,7 +264,7 @@ def test_a_browser_shows_every_page_without_overflow(tmp_path: Path) -> None:
     wide = replace(reports.CULPRIT, subject="memory_region_allocate_system_memory_and_more_without_any_break" * 3)
     weights = (Weight(wide.sha, 1, 0.68, (Reason(f"its message says `{'x' * 70}`", 24.0),) * 8),)
     report = replace(reports.first_bad(), culprit=wide, commits={wide.sha: wide}, weights=weights, course=COURSE)
-    made = [entry(report), entry(reports.suspects()), entry(reports.merge_conflict())]
+    made = [entry(report), entry(reports.exposed()), entry(reports.suspects()), entry(reports.merge_conflict())]
     pages = {name: page for name, page in make(tmp_path / "out", *made).items() if name.endswith(".html")}
     frames = "".join(
         f'<iframe title="{name}" style="width:{width}px;height:700px;border:0" srcdoc="{escape(page)}"></iframe>'
@@ -265,7 +274,7 @@ def test_a_browser_shows_every_page_without_overflow(tmp_path: Path) -> None:
     harness = tmp_path / "harness.html"
     harness.write_text(HARNESS.format(frames=frames))
     measured = browse(harness, tmp_path / "profile")
-    assert len(measured) == 2 * len(pages) == 10
+    assert len(measured) == 2 * len(pages) == 12
     for frame in measured:
         assert frame["overflow"] == frame["width"], frame
         assert frame["width"] in (345, 360, 1185, 1200)  # with and without a scroll bar

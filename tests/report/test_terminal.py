@@ -63,7 +63,7 @@ def test_a_search_that_names_no_commit_says_so_and_what_to_do(finding: Finding, 
 
 
 def test_summaries_of_what_is_mailed() -> None:
-    for make in (reports.first_bad, reports.suspects, reports.merge_conflict):
+    for make in (reports.first_bad, reports.exposed, reports.suspects, reports.merge_conflict):
         golden(f"{make.__name__}.txt", render.summary(make()))
 
 
@@ -76,7 +76,7 @@ def test_summary_without_any_run() -> None:
 
 
 def findings() -> list[Report]:
-    named = [reports.first_bad(), reports.suspects(), reports.merge_conflict()]
+    named = [reports.first_bad(), reports.exposed(), reports.suspects(), reports.merge_conflict()]
     return named + [reports.ended(finding) for finding, _, _ in ENDINGS]
 
 
@@ -169,6 +169,7 @@ def test_json_of_runs_names_what_is_expected() -> None:
 
 def test_golden_files_are_all_used() -> None:
     names = {path.name for path in (Path(__file__).parent / "golden").iterdir()}
-    assert names == {f"{n}.{e}" for n in ("first_bad", "suspects", "merge_conflict") for e in ("eml", "txt")} | {
+    makers = ("first_bad", "exposed", "suspects", "merge_conflict")
+    assert names == {f"{n}.{e}" for n in makers for e in ("eml", "txt")} | {
         "first_bad.json", "summary.txt", "summary.ansi", "heat.txt"
     }  # fmt: skip

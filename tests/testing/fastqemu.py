@@ -2,7 +2,8 @@
 
 Each commit's wrapper puts arguments of its own after the caller's and executes Debian's QEMU. So a commit can be made
 to refuse the stream of another, to abort at start, to hang or to be broken in any way that QEMU has, without an hour of
-compiling; git, builder, smoke, search, store and report all run as they do on QEMU's own history.
+compiling; git, builder, smoke, search, store and report all run as they do on QEMU's own history. What a QEMU says of
+itself (with -M none) is Debian's answer.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ int main(int argc, char **argv)
     full[n++] = "%s";
     for (int i = 1; i < argc; i++) {
         quiet |= !strcmp(argv[i], "-version") || !strcmp(argv[i], "--version");
+        quiet |= !strcmp(argv[i - 1], "-M") && !strcmp(argv[i], "none");
         full[n++] = argv[i];
     }
     for (int i = 0; !quiet && added[i]; i++)
@@ -61,10 +63,13 @@ def dev_c(added: Sequence[str], remark: str = "") -> str:
 BROKEN = "int does not compile\n"
 
 
-def history(path: Path, *commits: Sequence[str] | str) -> tuple[Project, list[str]]:
-    """A repository with one commit for each of `commits` (arguments, or the text of a file that breaks the build)."""
+def history(path: Path, *commits: Sequence[str] | str, first: Sequence[str] = GOOD) -> tuple[Project, list[str]]:
+    """A repository with a first commit, release 7.2.0, and one for each of `commits`.
+
+    A commit is arguments, or the text of a file that breaks the build.
+    """
     files: dict[str, str | bytes | None] = {k: v for k, v in FILES.items() if not k.startswith("pc-bios/")}
-    files |= {"main.c": _MAIN.replace("%s", str(QEMU)), "dev.c": dev_c(GOOD, "first"), "VERSION": "7.2.0\n"}
+    files |= {"main.c": _MAIN.replace("%s", str(QEMU)), "dev.c": dev_c(first, "first"), "VERSION": "7.2.0\n"}
     project = Project(path, files)
     shas = [project.first]
     for number, commit in enumerate(commits, 1):

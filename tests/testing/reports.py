@@ -8,9 +8,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bot.model import (
+    Answer,
+    Attribution,
+    Branch,
     Build,
     BuildKind,
     BuildStatus,
+    By,
     Case,
     Commit,
     Confirmation,
@@ -21,6 +25,7 @@ from bot.model import (
     MergeConflict,
     Observation,
     Outcome,
+    Place,
     Profile,
     Regression,
     Report,
@@ -28,6 +33,9 @@ from bot.model import (
     RevertOutcome,
     Run,
     Sha,
+    Sibling,
+    Side,
+    SideTest,
     Signature,
     Step,
     Suspects,
@@ -190,6 +198,31 @@ def first_bad() -> Report:
         profile=MEM_PATH,
         paths=("hw/ppc/spapr.c",),
     )
+
+
+SIDES = SideTest(
+    Side.PINNED,
+    "v2.12.0 passes in the place of v2.12.1: what breaks came between the two, in the branch of v2.12.1",
+    "v2.12.1",
+    "source",
+    bad=10,
+    n=10,
+    siblings=(
+        Sibling("v2.11.2", Place.OLDER, Answer.NOTHING, why="UNTESTABLE: unsupported machine type"),
+        Sibling("v2.12.0", Place.OLDER_POINT, Answer.PASSES, 0, 10),
+    ),
+    branch=Branch("v2.12.0", sha("2120"), "v2.12.1", sha("2121")),
+    advice="the pinned side is searched by: bot bisect v2.12.0..v2.12.1 --source-side --destination db736e0437aa",
+)
+
+
+def exposed() -> Report:
+    """The same commit, but it is the stable branch of the source that broke."""
+    report = first_bad()
+    assert isinstance(report.finding, FirstBad)
+    finding = replace(report.finding, attribution=Attribution(By.EXPOSED, SIDES.why))
+    names = {**report.names, "2.12": "v2.12.1"}
+    return replace(report, finding=finding, sides=SIDES, names=names, regression=replace(report.regression, id="r0041"))
 
 
 def suspects() -> Report:
