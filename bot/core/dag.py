@@ -186,6 +186,12 @@ class Dag:
             line.append(its[0])
         return replace(Dag.of({sha: self.parents[sha][:1] for sha in reversed(line)}), first_parent=True)
 
+    def gathered(self, weights: Mapping[Sha, float], line: Dag) -> dict[Sha, float]:
+        """The weights of a first-parent line: each merge has those of all that it brought."""
+        below = self.below(np.fromiter((weights.get(sha, 0.0) for sha in self.commits), np.float64, len(self)))
+        whole = [0.0, *(float(below[self.position(sha)]) for sha in line.commits)]
+        return {sha: max(more - less, 0.0) for sha, less, more in zip(line.commits, whole, whole[1:], strict=False)}
+
     def below(self, weights: Floats) -> Floats:
         """By position: the weight of a commit's whole history, itself included. `weights` is by position, too."""
         tree, own = self._spines, weights.astype(np.float64)
