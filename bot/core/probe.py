@@ -1,14 +1,20 @@
-"""Which commit to test next: the one whose answer, good or bad, leaves the least."""
+"""Which commit to test next: the one whose answer, good or bad, leaves the least for what it costs."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
-from bot.core.dag import Commits, Dag
+from bot.core.belief import entropy
+from bot.core.dag import Commits, Dag, Mask
 from bot.model import Sha
 
 Floats = npt.NDArray[np.float64]
+
+Cost = Callable[[Sha], float]
+"""What a test of a commit takes, in any unit, more than 0."""
 
 _ROOM = 0.75  # of what the rest of the budget could halve down to one, if every cut were even
 
@@ -21,17 +27,19 @@ def choose(
     weights: Floats | None = None,
     k: int = 1,
     budget: int | None = None,
+    cost: Cost | None = None,
 ) -> tuple[Sha, ...]:
     """At most k untested suspects that together cut the suspects into the most even parts, the best single one first.
 
     `tested` are the commits with any verdict, `skipped` those of them that could not be tested; `weights` is by
-    position in `dag` (None: all the same). With weights a `budget` of probes is kept to, if the graph lets it: the
-    first one leaves on either side no more suspects than the rest of the budget can halve down to one.
+    position in `dag` (None: all the same). If tests differ in `cost`, a cut counts by the bits that it tells for what
+    it costs. With weights or such costs a `budget` of probes is kept to, if the graph lets it: the first one leaves on
+    either side no more suspects than the rest of the budget can halve down to one.
     """
     parts, probes = [suspects], list[Sha]()
     while parts and len(probes) < k:
         part = parts.pop(max(range(len(parts)), key=lambda i: _weight(dag, parts[i], weights)))
-        probe = _best(dag, part, tested, skipped, weights, budget)
+        probe = _best(dag, part, tested, skipped, weights, budget, cost)
         if probe is not None:
             probes.append(probe)
             tested |= dag.bit(probe)
@@ -46,24 +54,45 @@ def _weight(dag: Dag, part: Commits, weights: Floats | None) -> float:
 
 
 def _best(
-    dag: Dag, part: Commits, tested: Commits, skipped: Commits, weights: Floats | None, budget: int | None
+    dag: Dag,
+    part: Commits,
+    tested: Commits,
+    skipped: Commits,
+    weights: Floats | None,
+    budget: int | None,
+    cost: Cost | None,
 ) -> Sha | None:
     """The untested commit of a part with the most information: the smaller side of its cut, times its chance to run.
 
-    One that has more than half of the weight comes first: if it is the first bad one it has to be run in any case, as
-    its parent has, and a probe between would be one more.
+    Where costs differ it is the bits of the cut, divided by what it costs. A commit that has more than half of the
+    weight comes first, whatever it costs: if it is the first bad one it has to be run in any case, as its parent has,
+    and a probe between would be one more.
     """
     positions, below = dag.weigh(part, weights)
     whole = _weight(dag, part, weights)
-    information = np.minimum(below, whole - below)
+    information, most = np.minimum(below, whole - below), whole
+    untested = ~np.isin(positions, dag.positions(part & tested))
+    costs = _costs(dag, positions, untested, cost)
+    if costs is not None:
+        information, most = entropy(information / whole) / costs, 2.0 / costs.min()
     if weights is not None:
-        information = np.where(weights[positions] > whole / 2, whole, information)
-    if weights is not None and budget is not None:
+        information = np.where(weights[positions] > whole / 2, most, information)
+    if budget is not None and (weights is not None or costs is not None):
         information = _within(information, dag.weigh(part)[1], budget)
     information *= runs(np.flatnonzero(np.isin(positions, dag.positions(part & skipped))), len(positions))
-    information[np.isin(positions, dag.positions(part & tested))] = -1.0
+    information[~untested] = -1.0
     best = int(np.argmax(information))
     return dag.commits[int(positions[best])] if information[best] >= 0 else None
+
+
+def _costs(dag: Dag, positions: npt.NDArray[np.intp], untested: Mask, cost: Cost | None) -> Floats | None:
+    """What a test of each costs, those not in question as much as any; None if it is the same for all."""
+    if cost is None or not untested.any():
+        return None
+    found = np.ones(len(positions))
+    found[untested] = [cost(dag.commits[i]) for i in positions[untested].tolist()]
+    found[~untested] = found[untested].max()
+    return found if np.ptp(found) > 0 else None
 
 
 def _within(information: Floats, below: Floats, budget: int) -> Floats:

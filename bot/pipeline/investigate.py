@@ -39,6 +39,7 @@ from bot.model import (
     Test,
 )
 from bot.pipeline.bench import Bench, answers, host
+from bot.pipeline.costing import Costing
 from bot.pipeline.mending import Mending
 from bot.pipeline.reproduce import reproduce
 from bot.pipeline.weighing import Weighing, symptom
@@ -85,10 +86,11 @@ def investigate(bench: Bench, asked: Asked, perform: Perform) -> tuple[Report, S
     limits = bench.config.bisect
     looks = None if asked.command else lambda job: look_at(job, bench.rig)
     weighing = Weighing(bench, dag, question, looks, asked.symptom)
+    costing = None if asked.command else Costing.of(bench, dag, question.case, weighing, recorded)
+    mending = Mending(bench, question, dag, setup, perform, asked.skip)
     found = search(
-        question, dag, Mending(bench, question, dag, setup, perform, asked.skip), bench.keep, bench.progress,
-        known=known, merge_base=base, rules=Rules(min_runs=limits.min_runs, max_runs=limits.max_runs),
-        weigh=weighing,
+        question, dag, mending, costing.keep if costing else bench.keep, bench.progress, known=known, merge_base=base,
+        rules=Rules(min_runs=limits.min_runs, max_runs=limits.max_runs), weigh=weighing, cost=costing,
     )  # fmt: skip
     finding = found.finding
     if isinstance(finding, Inconclusive) and found.steps[-1].runs[-1].outcome is Outcome.INFRA:

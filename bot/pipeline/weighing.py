@@ -35,6 +35,7 @@ class Weighing:
     symptom: str = ""  # the log that a person gave; without one, what the bad end prints
     weights: Mapping[Sha, float] = field(default_factory=dict)
     differing: Mapping[Sha, tuple[str, ...]] = field(default_factory=dict)
+    changed: Mapping[Sha, int] = field(default_factory=dict)  # paths that each commit changes
 
     def __call__(self, failing: Run) -> Mapping[Sha, float] | None:
         """How likely each commit of the range is the one that brought a failure of the bad end; None: nothing known."""
@@ -46,6 +47,7 @@ class Weighing:
             bench.progress.say(f"no evidence from patches: {error}")
             return None
         patches = {sha: read.get(sha, Patch()) for sha in self.dag.commits}
+        self.changed = {sha: len(patch.paths) for sha, patch in read.items()}
         self.weights = evidence.weigh(patches, Failure(self.symptom or symptom(failing), failing.case.target)).weights
         found = differences(*(self._traits(sha) for sha in (self.question.good, self.question.bad)))
         if found:
