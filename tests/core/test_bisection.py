@@ -320,6 +320,14 @@ def test_a_root_commit_is_not_blamed() -> None:
     assert state.finding == Inconclusive("root is bad and has no parent to compare it with")
 
 
+def test_an_answer_is_open_where_it_would_tell_suspects_apart() -> None:
+    state = fold(start(line(8), "c0"), {"c8": "B", "c0": "G", "c3": "G", "c6": "B", "c5": "N"})
+    assert state.suspects == ("c4", "c5", "c6")
+    assert [f"c{i}" for i in range(9) if state.open(f"c{i}")] == ["c4"]  # c5 was run, and says nothing
+    assert not fold(state, {"c4": "B"}).open("c5")
+    assert not state.open("elsewhere")
+
+
 def test_other_failures_are_kept_to_be_reported() -> None:
     state = fold(start(line(8), "c0"), {"c8": "B", "c0": "G", "c4": "O", "c5": "N"})
     assert [r.commit for r in state.other_failures] == ["c4"]
