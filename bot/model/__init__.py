@@ -21,6 +21,7 @@ from bot.model.ends import (
     Traits,
 )
 from bot.model.report import (
+    Related,
     Report,
     ReportSettings,
     Reproduction,
@@ -110,6 +111,7 @@ __all__ = [
     "Question",
     "Recipe",
     "Regression",
+    "Related",
     "Report",
     "ReportSettings",
     "Reproduction",

@@ -48,6 +48,21 @@ class Reproduction:
 
 
 @dataclass(frozen=True, slots=True)
+class Related:
+    """Another regression whose first bad commit may have a common cause with this one's: inferred, not measured.
+
+    `series`: both commits were posted in one series. `name` is the rarest name that both add, `cause` the commit that
+    brought it; "" and None if there is none.
+    """
+
+    regression: str
+    commit: Commit
+    series: bool
+    name: str = ""
+    cause: Commit | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """All that a mail, page or JSON about one regression may say. Each claim in it was measured; None: not measured."""
 
@@ -76,3 +91,4 @@ class Report:
     profile: Profile | None = None  # of the case; None: a reader is told its name only
     paths: tuple[str, ...] | None = None  # what the culprit changes
     evidence: tuple[str, ...] = ()  # what spoke for the culprit before the first probe, as phrases
+    related: tuple[Related, ...] = ()  # other regressions that may have a common cause with this one

@@ -41,6 +41,7 @@ from bot.model import (
 from bot.pipeline.bench import Bench, answers, host
 from bot.pipeline.costing import Costing
 from bot.pipeline.mending import Mending
+from bot.pipeline.relating import related
 from bot.pipeline.reproduce import reproduce
 from bot.pipeline.weighing import Weighing, symptom
 from bot.smoke.inspect import inspect
@@ -102,7 +103,7 @@ def investigate(bench: Bench, asked: Asked, perform: Perform) -> tuple[Report, S
     named = isinstance(finding, FirstBad | MergeConflict | Suspects)  # else nobody asks where else it fails
     table = _table(bench, asked, found.question.signature, blamed, perform) if named and not asked.command else ()
     report = _report(bench, asked, found, finding, blamed, table, time.monotonic() - began)
-    report = replace(report, evidence=weighing.moved(blamed) if blamed else ())
+    report = replace(report, evidence=weighing.moved(blamed) if blamed else (), related=related(bench, report, dag))
     if blamed and not asked.command:
         report = replace(report, reproduction=reproduce(bench, report))
     return report, found

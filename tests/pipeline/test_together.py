@@ -25,11 +25,6 @@ from tests.testing.world import CASE, SIGNATURE, run
 RUN = ("--set", "bisect.min_runs=3", "run", "--once")
 
 
-def commit(here: Place, number: int, added: tuple[str, ...]) -> str:
-    """A commit that adds these arguments, and changes nothing else of use."""
-    return here.project.commit({"dev.c": dev_c(added, f"number {number}")}, f"hw/core: change number {number}")
-
-
 def built(here: Place, work: str) -> set[str]:
     """Commits that something was compiled for."""
     return {b.commit for b in Store(here.path / work).builds() if b.kind is not BuildKind.CACHED}
@@ -46,12 +41,13 @@ def culprits(here: Place, work: str) -> dict[str, Any]:
 
 
 def history(here: Place, breaks: dict[int, tuple[str, ...]], n: int) -> list[str]:
-    """n commits more; those in `breaks` add arguments that stay."""
+    """n commits more; those in `breaks` add arguments that stay, and name `board_ram_id`."""
     added: tuple[str, ...] = GOOD
     shas = []
     for number in range(n):
         added += breaks.get(number, ())
-        shas.append(commit(here, number, added))
+        text = dev_c(added, f"by board_ram_id, {number}" if number in breaks else f"number {number}")
+        shas.append(here.project.commit({"dev.c": text}, f"hw/core: change number {number}"))
     return shas
 
 
@@ -168,12 +164,20 @@ def test_three_regressions_take_fewer_builds_together_than_one_by_one(tmp_path: 
 
 @pytest.mark.timeout(400)
 def test_types_that_fail_alike_since_other_commits_are_parted_and_followed_at_once(tmp_path: Path) -> None:
-    """7.0 and 7.2 fail alike and are one regression, until 7.0 turns out to fail at the parent of 7.2's culprit."""
+    """7.0 and 7.2 fail alike and are one regression, until 7.0 turns out to fail at the parent of 7.2's culprit.
+
+    Each culprit names what a commit before them brought, so the second report says that of the first.
+    """
     here = place(tmp_path, GOOD)
     here.run(*RUN, code=0)
+    cause = here.project.commit({"boards.h": "extern char *board_ram_id;\n"}, "machine: bring it")
     shas = history(here, {1: only("i440fx-7.0", SMALLER), 4: only("i440fx-7.2", SMALLER)}, 6)
     done = here.run(*RUN, code=10, timeout=300)
     assert re.search(r"master: r0001: .*: \d+ cases fail, good at", done.stderr)
     assert re.search(rf"r0002: \d+ cases fail alike, but not since {shas[4][:12]}: followed on their own", done.stderr)
     assert culprits(here, "work") == {"pc-i440fx-7.0": shas[1], "pc-i440fx-7.2": shas[4]}
     assert "2 new regressions" in done.stderr
+    said = " ".join(here.run("show", "r0002", code=0).stdout.split())
+    assert f"Inferred, not measured: r0001 (since {shas[4][:12]}" in said
+    assert f'patch has board_ram_id, which {cause[:12]} ("machine: bring it") brought.' in said
+    assert "Inferred" not in here.run("show", "r0001", code=0).stdout

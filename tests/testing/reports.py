@@ -23,6 +23,7 @@ from bot.model import (
     Outcome,
     Profile,
     Regression,
+    Related,
     Report,
     Reproduction,
     RevertOutcome,
@@ -190,6 +191,14 @@ def first_bad() -> Report:
         profile=MEM_PATH,
         paths=("hw/ppc/spapr.c",),
     )
+
+
+def inferred() -> tuple[Related, ...]:
+    """Two regressions that may have the first one's cause: one by a name, both by the series."""
+    pc = commit("bd457782b3b0", "x86/pc: use memdev for RAM")
+    arm = commit("2f719f195cdc", "arm/virt: use memdev for RAM")
+    cause = commit("900c0ba373aa", "machine: alias -mem-path and -mem-prealloc into memory-foo backend")
+    return (Related("r0016", pc, True, "default_ram_id", cause), Related("r0015", arm, True))
 
 
 def suspects() -> Report:
