@@ -74,7 +74,7 @@ def _best(
     untested = ~np.isin(positions, dag.positions(part & tested))
     costs = _costs(dag, positions, untested, cost)
     if costs is not None:
-        information, most = entropy(information / whole) / costs, 2.0 / costs.min()
+        information, most = entropy(information / max(whole, 1e-300)) / costs, 2.0 / costs.min()
     if weights is not None:
         information = np.where(weights[positions] > whole / 2, most, information)
     if budget is not None and (weights is not None or costs is not None):

@@ -177,6 +177,12 @@ def test_a_commit_that_is_built_is_worth_an_uneven_cut() -> None:
     assert choose(dag, everything, tip, 0, budget=6, cost=cost) == ("c31",)  # c10 may leave more than 5 probes halve
 
 
+def test_suspects_without_any_weight_are_still_asked() -> None:
+    dag = Dag.of({f"c{i}": (f"c{i - 1}",) for i in range(8)})
+    asked = choose(dag, dag.ancestors("c7"), dag.bit("c7"), 0, np.zeros(8), 1, 5, lambda sha: 1.0 + int(sha[1:]))
+    assert asked and asked[0] != "c7"
+
+
 def test_most_of_the_weight_comes_first_whatever_it_costs() -> None:
     dag = Dag.of({f"c{i}": (f"c{i - 1}",) for i in range(64)})
     weights = np.ones(64)
