@@ -159,7 +159,7 @@ def purpose(dag: Dag, suspects: Commits, probe: Sha, weights: Floats | None, bud
     positions, information, below = _cuts(dag, suspects, weights)
     part = float(below[np.searchsorted(positions, dag.position(probe))]) / whole
     even = abs(part - 0.5) <= _EVEN
-    cut = "halves the weight" if even else f"parts the weight {100 * part:.0f} : {100 - 100 * part:.0f}"
+    cut = "halves the weight" if even else f"parts the weight {100 * part:.0f} to {100 - 100 * part:.0f}"
     best = int(np.argmax(information))
     held = positions[best] != dag.position(probe) and not _kept(dag.weigh(suspects)[1], budget)[best]
     return f"{cut}, to keep within the cap" if held else cut
