@@ -54,7 +54,7 @@ from bot.model import (
 
 CASE = Case("any", "any", "oracle")
 MARK = Signature("oracle")
-_PASS, _FAIL = Observation(Outcome.PASS), Observation(Outcome.FAIL_DST, MARK)
+PASS, FAIL = Observation(Outcome.PASS), Observation(Outcome.FAIL_DST, MARK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ def _search(task: Task, dag: Dag, prior: Mapping[Sha, float] | None, bad: frozen
             built.add(job.commit)
             for _ in range(job.times):
                 fails = chance.random() < (1 - options.misses if job.commit in bad else options.false)
-                state = state.observe(Run(job.commit, CASE, _FAIL if fails else _PASS, at=float(len(state.runs) + 1)))
+                state = state.observe(Run(job.commit, CASE, FAIL if fails else PASS, at=float(len(state.runs) + 1)))
     finding = state.finding
     right = isinstance(finding, FirstBad | MergeConflict) and finding.commit == task.culprit
     return Played(

@@ -88,6 +88,7 @@ def search(
     merge_base: Sha | None = None,
     rules: Rules | None = None,
     weigh: Callable[[Run], Mapping[Sha, float] | None] | None = None,
+    cost: Callable[[Sha], float] | None = None,
     clock: Callable[[], float] = time.time,
 ) -> Search:
     """Search until there is a finding.
@@ -97,7 +98,8 @@ def search(
     with `clock` (seconds since the epoch). `known` are runs recorded before; of those, INFRA ones count no more, for
     the machine may have been mended. `merge_base` of both ends is given if good is no ancestor of bad. `weigh` is asked
     once, when the ends were run, with the first run of the bad end that failed: how likely each commit is the one that
-    brought that.
+    brought that. `cost` says what a test of a commit would take now, in seconds; it moves what is asked next, and never
+    what is concluded.
 
     Raises what `perform` and `record` raise (`Stopped`, `InfraError`, `UserError`), with everything so far recorded;
     `InfraError` if a test brought no run.
@@ -110,7 +112,7 @@ def search(
     if earlier:
         progress.say(f"{earlier} runs at {len(diary)} commits were recorded before and are not repeated")
     new = 0
-    while jobs := state.next_jobs(cost=_cost(state)):
+    while jobs := state.next_jobs(cost=cost or _cost(state)):
         before, why = state, state.why(jobs[0].commit)
         new += jobs[0].commit not in diary
         _announce(state, jobs[0], why, len(diary), progress)

@@ -124,6 +124,14 @@ class Builder:
             )
             return self._cache.add(key, self._entry(job, tree, build))
 
+    def cached(self, commit: Sha, target: str) -> bool:
+        """Whether a build of `commit` is there already, as far as is seen without reading it."""
+        try:
+            job = self._job(commit, target, None)
+        except UserError:  # it was built with other settings, and cannot be with these
+            return False
+        return self._cache.has(recipes.artifact_key(commit, target, job.recipe, job.toolchain))
+
     def release(self) -> None:
         """The binaries handed out so far are no longer in use; the cache may let go of them."""
         self._cache.release()

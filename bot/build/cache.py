@@ -77,6 +77,10 @@ class Cache:
             self._use(key)
         return build
 
+    def has(self, key: str) -> bool:
+        """Whether something is recorded under key; it may still turn out that it cannot be trusted."""
+        return (self.path / key / "manifest.json").exists()
+
     def add(self, key: str, entry: Entry) -> Build:
         """Publish an entry and evict what is too much; returns the build with its binary where it will stay."""
         new = self.path / "new"

@@ -59,8 +59,8 @@ class Belief:
         good = (self._normal @ self._rates.false)[self._of]
         quiet, weights = self.weights * good, self.weights
         often = dag.below(weights * bad - quiet) + quiet.sum() + self.flake * self._rate
-        doubt = dag.below(weights * (_entropy(bad) - _entropy(good))) + (weights * _entropy(good)).sum()
-        found: Floats = np.maximum(_entropy(often) - doubt - self.flake * _entropy(np.array(self._rate)), 0.0)
+        doubt = dag.below(weights * (entropy(bad) - entropy(good))) + (weights * entropy(good)).sum()
+        found: Floats = np.maximum(entropy(often) - doubt - self.flake * entropy(np.array(self._rate)), 0.0)
         return found
 
     def again(self) -> Mapping[Sha, float]:
@@ -69,8 +69,8 @@ class Belief:
             mass = np.bincount(self._of, self.weights, len(self._held))
             fails = self._rates.next(self._held, self._normal)  # by class and commit
             rate = np.array(self._rate)
-            doubt = mass @ _entropy(fails) + self.flake * _entropy(rate)
-            bits = np.maximum(_entropy(mass @ fails + self.flake * rate) - doubt, 0.0)
+            doubt = mass @ entropy(fails) + self.flake * entropy(rate)
+            bits = np.maximum(entropy(mass @ fails + self.flake * rate) - doubt, 0.0)
             self._memo.update(zip(self._tested, bits.tolist(), strict=True))
         return self._memo
 
@@ -182,8 +182,8 @@ def _classes(holds: Mask) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
     return first, of.reshape(-1)
 
 
-def _entropy(p: Floats) -> Floats:
-    """Bits of a coin."""
+def entropy(p: Floats) -> Floats:
+    """Bits that a coin tells which falls on one side with these chances."""
     q = np.clip(p, 1e-15, 1 - 1e-15)
     found: Floats = -(q * np.log2(q) + (1 - q) * np.log2(1 - q))
     return found

@@ -17,7 +17,7 @@ is likely enough. So what was taken for good too early becomes open again by its
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -25,7 +25,7 @@ import numpy as np
 from bot.core.belief import Belief, believe
 from bot.core.confirmation import Ask, Phase, Rules, Want, confirm, separated
 from bot.core.dag import Commits, Dag, Floats
-from bot.core.probe import choose, purpose, runs
+from bot.core.probe import Cost, choose, purpose, runs
 from bot.core.verdict import FAILURES, Count, count, failed, judge
 from bot.model import (
     BadAtGoodEnd,
@@ -42,9 +42,6 @@ from bot.model import (
     Test,
     Verdict,
 )
-
-Cost = Callable[[Sha], float]
-"""What a test of a commit takes, in any unit, more than 0."""
 
 _NEAREST = 64  # commits never run that are compared by what they cost
 _BAD = 0.4  # probability from which a commit counts as bad; below a half, for two may have brought it independently
@@ -169,6 +166,12 @@ class Bisection:
         """Suspects that could not be tested, oldest first."""
         return self.dag.names(self._suspects & self._with(Verdict.SKIP))
 
+    def open(self, sha: Sha) -> bool:
+        """Whether a commit that was not run may be good or bad: some suspects are in its history, and some are not."""
+        if sha not in self.dag or self.verdict(sha) is not None:
+            return False
+        return (self.dag.ancestors(sha) & self._suspects) not in (0, self._suspects)
+
     @property
     def other_failures(self) -> tuple[Run, ...]:
         """Runs that failed in another way than asked about: reported beside the finding."""
@@ -226,12 +229,12 @@ class Bisection:
 
     def _probes(self, k: int, cost: Cost) -> tuple[Sha, ...]:
         if self.belief is not None:
-            told = {sha: bits for sha, bits in self._telling(self.belief).items() if bits > 0}
+            told = {sha: bits for sha, bits in self._telling(self.belief, cost).items() if bits > 0}
             return tuple(sorted(told, key=lambda sha: (-told[sha] / cost(sha), self.dag.position(sha)))[:k])
         skipped = self._with(Verdict.SKIP)
         tested = skipped | self._with(Verdict.GOOD) | self._with(Verdict.BAD)
         weights = None if self.prior is None else self._weights
-        chosen = choose(self.dag, self._suspects, tested, skipped, weights, k, self._budget)
+        chosen = choose(self.dag, self._suspects, tested, skipped, weights, k, self._budget, cost)
         return (*self._doubts(chosen[0], cost), *chosen) if chosen and cost is not _same else chosen
 
     @property
@@ -253,15 +256,16 @@ class Bisection:
         next_one = belief.information(self.dag)[self.dag.position(probe)] / cost(probe)
         return (best,) if best is not None and told[best] > next_one else ()
 
-    def _telling(self, belief: Belief) -> dict[Sha, float]:
-        """Bits that one run more of a commit tells: of those that have been run, and of the best of those that have
-        not, beside and away from skipped ones."""
+    def _telling(self, belief: Belief, cost: Cost | None = None) -> dict[Sha, float]:
+        """Bits that one run more of a commit tells: of those that have been run, and of the best (for their cost) of
+        those that have not, beside and away from skipped ones."""
         found = {sha: bits for sha, bits in belief.again().items() if sha in self.dag and not self._stuck(sha)}
         fresh = belief.information(self.dag)
         skips = np.sort([self.dag.position(s) for s, c in self.counts.items() if not c.n and c.skip and s in self.dag])
         fresh *= runs(skips.astype(np.intp), len(fresh))
         fresh[[self.dag.position(sha) for sha in self.counts if sha in self.dag]] = 0.0
-        for position in np.argsort(-fresh, kind="stable")[:_NEAREST].tolist():
+        worth = fresh if cost is None or cost is _same else fresh / [cost(sha) for sha in self.dag.commits]
+        for position in np.argsort(-worth, kind="stable")[:_NEAREST].tolist():
             found[self.dag.commits[position]] = float(fresh[position])
         return found
 

@@ -10,6 +10,9 @@ A good commit may show a signature by accident, too. So a parent that does so no
 far from as bad as the suspect (`separated`): one half as bad would have failed so rarely with a probability below
 0.001, and Fisher's test says the same of both. That takes some runs more, and the figures of both are told.
 
+The bad end is compared, too: where it fails far more rarely than the suspect, in whose runs there is luck, both are run
+on until they agree or it is `Flaky`.
+
 What may come instead:
 
 - A parent in the range shows the signature: the runs contradict each other now, and `Bisection` weighs them. If they
@@ -48,6 +51,7 @@ from bot.model import (
     Verdict,
 )
 
+_UNLIKE = 0.01  # probability below which the bad end is not as bad as the suspect
 _NOISE = 0.25  # share of its runs up to which a parent may fail and be compared
 
 
@@ -165,8 +169,10 @@ def _wanted(
 ) -> Ask | Flaky | None:
     """Runs still needed, from the commit with the fewest on, which interleaves them; None if there are enough."""
     wants: dict[Sha, str] = {}
-    if not _enough(suspect, parents, counts, rules, noisy):
+    alike = _alike(_count(counts, suspect), _count(counts, question.bad))
+    if not alike or not _enough(suspect, parents, counts, rules, noisy):
         wants = dict.fromkeys(parents, "confirm parent") | {suspect: "confirm culprit"}
+        wants |= {} if alike else {question.bad: "confirm bad end"}
         wants = {sha: why for sha, why in wants.items() if _count(counts, sha).n < rules.max_runs}
         if not wants:
             return Flaky(suspect, _count(counts, suspect).bad, _count(counts, suspect).n)
@@ -183,6 +189,14 @@ def _enough(suspect: Sha, parents: Sequence[Sha], counts: Mapping[Sha, Count], r
         return False
     tried = [_count(counts, parent) for parent in parents]
     return all(seen.n >= rules.min_runs and innocent(culprit, seen, rules, noisy=noisy) for seen in tried)
+
+
+def _alike(culprit: Count, end: Count) -> bool:
+    """Whether the bad end is about as bad as the suspect: what the suspect brought is still there.
+
+    Of many good commits that fail by accident the search finds the one that did so most; its luck is not the bad end's.
+    """
+    return not culprit.good or not end.n or _by_chance(culprit, end) >= _UNLIKE
 
 
 def innocent(culprit: Count, parent: Count, rules: Rules, *, noisy: bool = False) -> bool:

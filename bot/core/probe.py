@@ -1,18 +1,23 @@
-"""Which commit to test next: the one whose answer, good or bad, leaves the least."""
+"""Which commit to test next: the one whose answer, good or bad, leaves the least for what it costs."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from bot.core.dag import Commits, Dag
+from bot.core.belief import entropy
+from bot.core.dag import Commits, Dag, Mask
 from bot.model import Sha
 
 Floats = npt.NDArray[np.float64]
 
 _EVEN = 0.1  # how far from a half of the weight is called a half
+Cost = Callable[[Sha], float]
+"""What a test of a commit takes, in any unit, more than 0."""
+
 _ROOM = 0.75  # of what the rest of the budget could halve down to one, if every cut were even
 _SURE = 1024  # suspects up to which it is worked out whether the rest of the budget is enough
 _TRIED = 16  # likeliest probes for which that is done
@@ -26,18 +31,20 @@ def choose(
     weights: Floats | None = None,
     k: int = 1,
     budget: int | None = None,
+    cost: Cost | None = None,
 ) -> tuple[Sha, ...]:
     """At most k untested suspects that together cut the suspects into the most even parts, the best single one first.
 
     `tested` are the commits with any verdict, `skipped` those of them that could not be tested; `weights` is by
-    position in `dag` (None: all the same). With weights a `budget` of probes is kept to, if the graph lets it: the
-    first one leaves on either side no more suspects than the rest of the budget can halve down to one, and of few
-    suspects only those that it does halve down, in view of how merges divide them.
+    position in `dag` (None: all the same). If tests differ in `cost`, a cut counts by the bits that it tells for what
+    it costs. With weights or such costs a `budget` of probes is kept to, if the graph lets it: the first one leaves on
+    either side no more suspects than the rest of the budget can halve down to one, and of few suspects only those that
+    it does halve down, in view of how merges divide them.
     """
     parts, probes = [suspects], list[Sha]()
     while parts and len(probes) < k:
         part = parts.pop(max(range(len(parts)), key=lambda i: _weight(dag, parts[i], weights)))
-        probe = _best(dag, part, tested, skipped, weights, budget)
+        probe = _best(dag, part, tested, skipped, weights, budget, cost)
         if probe is not None:
             probes.append(probe)
             tested |= dag.bit(probe)
@@ -52,26 +59,40 @@ def _weight(dag: Dag, part: Commits, weights: Floats | None) -> float:
 
 
 def _best(
-    dag: Dag, part: Commits, tested: Commits, skipped: Commits, weights: Floats | None, budget: int | None
+    dag: Dag,
+    part: Commits,
+    tested: Commits,
+    skipped: Commits,
+    weights: Floats | None,
+    budget: int | None,
+    cost: Cost | None,
 ) -> Sha | None:
     """The untested commit of a part with the most information: the smaller side of its cut, times its chance to run.
 
-    One that has more than half of the weight comes first: if it is the first bad one it has to be run in any case, as
-    its parent has, and a probe between would be one more.
+    Where costs differ it is the bits of the cut, divided by what it costs. A commit that has more than half of the
+    weight comes first, whatever it costs: if it is the first bad one it has to be run in any case, as its parent has,
+    and a probe between would be one more.
     """
-    positions, information, _ = _cuts(dag, part, weights)
+    positions, information, below = _cuts(dag, part, weights)
+    out = np.isin(positions, dag.positions(part & tested))
+    if out.all():
+        return None
+    costs = _costs(dag, positions, ~out, cost)
+    if costs is not None:
+        whole = _weight(dag, part, weights)
+        heavy = information > whole / 2
+        bits = entropy(np.minimum(below, whole - below) / max(whole, 1e-300)) / costs
+        information = np.where(heavy, 2.0 / costs.min(), bits)
     even = information
-    if weights is not None and budget is not None:
+    capped = budget is not None and (weights is not None or costs is not None)
+    if budget is not None and capped:
         number = dag.weigh(part)[1]
         even = np.minimum(number, len(number) - number)
         information = _within(information, number, budget)
     ways = runs(np.flatnonzero(np.isin(positions, dag.positions(part & skipped))), len(positions))
-    out = np.isin(positions, dag.positions(part & tested))
-    if out.all():
-        return None
     best, fallback = (np.where(out, -1.0, worth * ways) for worth in (information, even))
     order = [*np.argsort(-best, kind="stable")[:_TRIED].tolist(), int(np.argmax(fallback))]
-    if weights is None or budget is None or len(positions) > _SURE:
+    if budget is None or not capped or len(positions) > _SURE:
         return dag.commits[int(positions[order[0]])]
     halving = _Halving.of(dag, part)
     chosen = next((i for i in order if best[i] > 0 and halving.enough(i, budget)), order[-1])
@@ -138,10 +159,20 @@ def purpose(dag: Dag, suspects: Commits, probe: Sha, weights: Floats | None, bud
     positions, information, below = _cuts(dag, suspects, weights)
     part = float(below[np.searchsorted(positions, dag.position(probe))]) / whole
     even = abs(part - 0.5) <= _EVEN
-    cut = "halves the weight" if even else f"parts the weight {100 * part:.0f} : {100 - 100 * part:.0f}"
+    cut = "halves the weight" if even else f"parts the weight {100 * part:.0f} to {100 - 100 * part:.0f}"
     best = int(np.argmax(information))
     held = positions[best] != dag.position(probe) and not _kept(dag.weigh(suspects)[1], budget)[best]
     return f"{cut}, to keep within the cap" if held else cut
+
+
+def _costs(dag: Dag, positions: npt.NDArray[np.intp], untested: Mask, cost: Cost | None) -> Floats | None:
+    """What a test of each costs, those not in question as much as any; None if it is the same for all."""
+    if cost is None or not untested.any():
+        return None
+    found = np.ones(len(positions))
+    found[untested] = [cost(dag.commits[i]) for i in positions[untested].tolist()]
+    found[~untested] = found[untested].max()
+    return found if np.ptp(found) > 0 else None
 
 
 def _within(information: Floats, below: Floats, budget: int) -> Floats:

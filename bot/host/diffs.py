@@ -84,6 +84,15 @@ def stream(repository: Repository, shas: list[Sha]) -> Iterator[tuple[Sha, Patch
                 yield sha, digest(message, diff)
 
 
+def whole(repository: Repository, sha: Sha) -> bytes:
+    """A commit's diff as git prints it, at most 4 MiB of it. Raises `InfraError` if git cannot read it."""
+    with tempfile.TemporaryFile() as asked:
+        asked.write(f"{sha}\n".encode())
+        asked.seek(0)
+        with contextlib.closing(repository.stream(*_ARGS, stdin=asked)) as chunks:
+            return next(_split(chunks, [sha]))[1]
+
+
 def _split(chunks: Iterator[bytes], shas: list[Sha]) -> Iterator[tuple[bytes, bytes]]:
     """Message and diff of each commit. A commit begins with its id between zero bytes, which none can have of another
     that comes after it by accident: diffs may hold zero bytes, too."""

@@ -287,6 +287,13 @@ class Repository:
         status, out, _ = self._execute("cat-file", "blob", f"{sha}:{path}")
         return out if status == 0 else None
 
+    def has_word(self, sha: Sha, word: str) -> bool:
+        """Whether some file of a commit's tree has a word. Raises `InfraError` if git cannot read the tree."""
+        status, _, err = self._execute("grep", "--quiet", "--word-regexp", "--fixed-strings", "-e", word, sha)
+        if status > 1:
+            raise InfraError(f"{self.path}: git grep exited {status}: {err.strip()}")
+        return status == 0
+
     def entry(self, sha: Sha, path: str) -> tuple[str, Sha] | None:
         """(type, object id) of a path in a commit's tree: blob, tree, or commit for a submodule; None if absent."""
         out = self._call("ls-tree", "-z", sha, "--", path.rstrip("/"))

@@ -22,6 +22,7 @@ from bot.model.ends import (
 )
 from bot.model.report import (
     Reason,
+    Related,
     Report,
     ReportSettings,
     Reproduction,
@@ -134,6 +135,7 @@ __all__ = [
     "Reason",
     "Recipe",
     "Regression",
+    "Related",
     "Report",
     "ReportSettings",
     "Reproduction",

@@ -67,6 +67,21 @@ class Weight:
 
 
 @dataclass(frozen=True, slots=True)
+class Related:
+    """Another regression whose first bad commit may have a common cause with this one's: inferred, not measured.
+
+    `series`: both commits were posted in one series. `name` is the rarest name that both add, `cause` the commit that
+    brought it; "" and None if there is none.
+    """
+
+    regression: str
+    commit: Commit
+    series: bool
+    name: str = ""
+    cause: Commit | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """All that a mail, page or JSON about one regression may say. Each claim in it was measured; None: not measured."""
 
@@ -98,3 +113,4 @@ class Report:
     weights: tuple[Weight, ...] = ()  # of the likeliest commits before the first probe and of those that were found
     course: Course | None = None  # what the search believed step by step; None: not recorded
     sides: SideTest | None = None  # None: no side is pinned, or it was not tested
+    related: tuple[Related, ...] = ()  # other regressions that may have a common cause with this one

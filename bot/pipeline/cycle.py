@@ -42,6 +42,7 @@ from bot.pipeline.known import Known, in_history, known
 from bot.pipeline.publish import earlier, publish, write_site
 from bot.pipeline.sweeping import Swept, sweep
 from bot.pipeline.telling import say
+from bot.pipeline.together import Together, lead
 from bot.progress import Progress
 from bot.report.background import Background
 from bot.report.render import summary
@@ -144,7 +145,7 @@ def _tip(desk: Bench, tip: Tip, new: list[Report]) -> bool:
     while pending := [r for r in _pending(desk, tip.branch) if r.id not in tried]:
         tried.add(pending[0].id)
         try:
-            reports = _follow(desk, pending[0], runs)
+            reports = _follow(desk, pending[0], runs, pending[1:])
         except (UserError, InfraError) as error:  # it stays pending; the others are not to wait for it
             desk.progress.say(f"{pending[0].id}: could not be searched now: {error}")
             trouble = True
@@ -228,26 +229,27 @@ def _good_before(desk: Bench, tip: Tip, failing: list[Run], since: Sha | None) -
     return good | {case: since for case, run in have.items() if run.outcome is Outcome.PASS}
 
 
-def _follow(desk: Bench, regression: Regression, runs: Sequence[Run]) -> list[Report]:
+def _follow(desk: Bench, regression: Regression, runs: Sequence[Run], others: Sequence[Regression]) -> list[Report]:
     """Bisect a regression on its newest machine type, publish the report; cases that broke elsewhere are split off.
 
-    Where the side test points at the pinned side, its branch is searched too, and has a report of its own.
+    Where the side test points at the pinned side, its branch is searched too, and has a report of its own. What is
+    built is tested for the other regressions that wait, too.
     """
-    lead = max(regression.cases, key=lambda case: matrix.version_key(case.machine).numbers)
-    scope = tuple(r.case for r in runs if r.case.target == lead.target and r.commit == regression.bad)
+    case = lead(regression)
+    scope = tuple(r.case for r in runs if r.case.target == case.target and r.commit == regression.bad)
     asked = Asked(
         regression=regression,
-        question=Question(regression.good, regression.bad, lead, regression.signature),
+        question=Question(regression.good, regression.bad, case, regression.signature),
         good_name=regression.good[:12],
         bad_name=regression.branch,
         scope=scope,
         not_run=not_run(desk.config, (*regression.cases, *scope)),
     )
-    report, found = investigate(desk, asked, lambda job: perform(job, desk.rig))
-    others = _other_side(desk, asked, report)  # first: while this is not concluded, a killed cycle comes back to it
+    report, found = investigate(desk, asked, Together.of(desk, lambda job: perform(job, desk.rig), others))
+    more = _other_side(desk, asked, report)  # first: while this is not concluded, a killed cycle comes back to it
     report = _split(desk, report)
     publish(desk, report, found, _out(desk))
-    return [report, *others]
+    return [report, *more]
 
 
 def _other_side(desk: Bench, asked: Asked, report: Report) -> list[Report]:

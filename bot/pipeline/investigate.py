@@ -43,7 +43,9 @@ from bot.model import (
     Test,
 )
 from bot.pipeline.bench import Bench, answers, baseline_name, host
+from bot.pipeline.costing import Costing
 from bot.pipeline.mending import Mending
+from bot.pipeline.relating import related
 from bot.pipeline.reproduce import reproduce
 from bot.pipeline.sides import Sides
 from bot.pipeline.weighing import Weighing, symptom
@@ -103,10 +105,11 @@ def investigate(bench: Bench, asked: Asked, perform: Perform) -> tuple[Report, S
             tested(failing)
         return weighing(failing)
 
+    costing = None if asked.command else Costing.of(bench, dag, question.case, weighing, recorded)
+    mending = Mending(bench, question, dag, setup, perform, asked.skip)
     found = search(
-        question, dag, Mending(bench, question, dag, setup, perform, asked.skip), bench.keep, bench.progress,
-        known=known, merge_base=base, rules=Rules(min_runs=limits.min_runs, max_runs=limits.max_runs),
-        weigh=before_first_probe,
+        question, dag, mending, costing.keep if costing else bench.keep, bench.progress, known=known, merge_base=base,
+        rules=Rules(min_runs=limits.min_runs, max_runs=limits.max_runs), weigh=before_first_probe, cost=costing,
     )  # fmt: skip
     finding = found.finding
     if isinstance(finding, Inconclusive) and found.steps[-1].runs[-1].outcome is Outcome.INFRA:
@@ -125,7 +128,7 @@ def investigate(bench: Bench, asked: Asked, perform: Perform) -> tuple[Report, S
     report = _report(bench, asked, found, finding, blamed, table, time.monotonic() - began)
     if named:
         report = _explained(bench, report, weighing)
-    report = replace(report, sides=tested.result if tested else asked.sides)
+    report = replace(report, sides=tested.result if tested else asked.sides, related=related(bench, report, dag))
     if blamed and not asked.command:
         report = replace(report, reproduction=reproduce(bench, report))
     return report, found

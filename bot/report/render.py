@@ -174,6 +174,7 @@ def context(report: Report, settings: ReportSettings, own_id: str) -> dict[str, 
         "how_often": words.how_often(confirmation.culprit, confirmation.parents) if confirmation else "",
         "released": words.released(report),
         "alike": words.alike(report),
+        "related": words.related(report),
         "how_it_ends": words.how_it_ends(report),
         "symptom": words.symptom(report),
         "reproducer": _reproducer(report),
@@ -235,6 +236,7 @@ def summary(report: Report) -> str:
         out.append(wrap(f"Exposed by it: {figures.exposed(report)}.", 2))
     if isinstance(report.finding, FirstBad | MergeConflict | Suspects):
         out += [wrap(f"{words.what_fails(report)}.", 2), *("  " + text for text in words.symptom(report, 6))]
+    out += [wrap(text, 2) for text in words.related(report)]
     out += ["  " + text for text in _suspects(report)]
     out += ["  " + text for text in figures.tallies(report)]
     out += [f"  {figures.scope(report)}", f"  {figures.builds(report)}"]

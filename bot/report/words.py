@@ -14,6 +14,7 @@ from bot.model import (
     Direction,
     Outcome,
     Profile,
+    Related,
     Report,
     Reproduction,
     Run,
@@ -245,6 +246,25 @@ def released(report: Report) -> str:
     return f"Released in {first}, and still in {later[-1]}." if len(later) == 1 else (
         f"Released in {first} and {len(later)} later releases, the last of them {later[-1]}."
     )  # fmt: skip
+
+
+def related(report: Report) -> list[str]:
+    """A sentence for each cause that this failure may have in common with others; said to be inferred."""
+    groups: dict[tuple[str, Sha, bool], list[Related]] = {}
+    for one in report.related:
+        groups.setdefault((one.name, one.cause.sha if one.cause else "", one.series), []).append(one)
+    found = []
+    for members in groups.values():
+        first, more = members[0], len(members) - 3
+        others = ", ".join(f"{line(m.regression)} (since {cite(m.commit)})" for m in members[:3])
+        others += f" and {plural(more, 'more regression')}" if more > 0 else ""
+        reasons = []
+        if first.cause is not None:
+            reasons.append(f"each culprit's patch has {line(first.name)}, which {cite(first.cause)} brought")
+        if first.series:
+            reasons.append("their patches were posted in one series")
+        found.append(f"Inferred, not measured: {others} may have the same cause, for {', and '.join(reasons)}.")
+    return found
 
 
 def symptom(report: Report, limit: int = 12) -> list[str]:

@@ -231,3 +231,18 @@ def test_weights_are_asked_for_once_between_the_ends_and_the_first_probe(line: H
     assert [s.commit for s in unweighed.steps] == [
         s.commit for s in ask(line, World(line, {"20": ""}), lambda _: None).steps
     ]
+
+
+def test_a_built_commit_is_asked_first_and_the_answer_is_the_same(line: History) -> None:
+    """12 and 24 are built: two cheap cuts leave 12 suspects, and the first bad commit is what it was."""
+    built = {line["0"], line["32"], line["12"], line["24"]}
+
+    def note(fact: Build | Run) -> None:
+        built.add(fact.commit)
+
+    plain = ask(line, World(line, {"20": ""}), lambda _: None)
+    found = ask(line, World(line, {"20": ""}), note, cost=lambda sha: 0.5 if sha in built else 60.0)
+    assert {line.name(step.commit) for step in found.steps[2:4]} == {"12", "24"}
+    assert isinstance(found.finding, FirstBad)
+    assert isinstance(plain.finding, FirstBad)
+    assert found.finding.commit == plain.finding.commit == line["20"]

@@ -16,6 +16,7 @@ from bot import model
 from bot.core.bisection import SPARE, Bisection
 from bot.core.confirmation import Ask, Phase, Rules, confirm
 from bot.core.dag import Dag
+from bot.core.probe import Cost
 from bot.core.verdict import Count
 from bot.model import (
     BadAtGoodEnd,
@@ -53,11 +54,11 @@ def fold(state: Bisection, letters: dict[str, str]) -> Bisection:
     return state
 
 
-def play(state: Bisection, answer: Answer) -> tuple[Bisection, list[Run], list[str]]:
+def play(state: Bisection, answer: Answer, cost: Cost | None = None) -> tuple[Bisection, list[Run], list[str]]:
     """Ask and answer until there is a finding: the last state, the runs, and the commits that the search probed."""
     runs: list[Run] = []
     probes: list[str] = []
-    while jobs := state.next_jobs():
+    while jobs := state.next_jobs(cost=cost):
         test = jobs[0]
         if state.phase is Phase.SEARCH:
             probes.append(test.commit)
@@ -208,6 +209,33 @@ def test_honest_runs_of_any_commits_in_any_order_never_lose_the_culprit(
         assert culprit in state.suspects
         assert state.belief is None
         assert not isinstance(state.finding, FirstBad | MergeConflict) or state.finding.commit == culprit
+
+
+@given(pulls(), st.data())
+def test_costs_move_the_probes_and_never_what_is_found(
+    parents: dict[str, tuple[str, ...]], data: st.DataObject
+) -> None:
+    dag = Dag.of(parents)
+    culprit = data.draw(st.sampled_from(dag.commits))
+    costs = {sha: data.draw(st.sampled_from([0.3, 5.0, 60.0])) for sha in dag.commits}
+    state, runs, probes = play(start(dag), oracle(dag, culprit), lambda sha: costs.get(sha, 60.0))
+    assert isinstance(state.finding, FirstBad | MergeConflict)
+    assert state.finding.commit == culprit
+    assert len(set(probes) - {"good", dag.commits[-1]}) <= math.ceil(math.log2(len(dag))) + 3
+    replayed = start(dag)
+    for one in runs:
+        replayed = replayed.observe(one)
+    assert (replayed.finding, replayed.suspects) == (state.finding, state.suspects)
+
+
+def test_when_runs_are_weighed_a_built_commit_is_asked_though_many_tell_more() -> None:
+    """Each of 60 commits between c130 and c190 tells more than c80; it alone is built."""
+    state = fold(start(line(200), "c0"), {"c200": "B", "c0": "G", "c100": "BG"})
+    assert state.belief is not None
+    (dear,) = state.next_jobs(1, lambda sha: 60.0 if not state.count(sha).n else 1e6)
+    (cheap,) = state.next_jobs(1, lambda sha: 0.01 if sha == "c80" else 1e6 if state.count(sha).n else 60.0)
+    assert dear.commit != "c80"
+    assert cheap.commit == "c80"
 
 
 @given(dags() | tangles(), st.data())
@@ -416,7 +444,7 @@ def test_why_a_weighted_probe_is_made() -> None:
     assert asked(weighted(line(16))) == ("c8", "halves the weight")
     assert asked(weighted(line(16), c5=32.0)) == ("c5", "likeliest, 68 %")
     state = fold(weighted(line(16), c5=32.0), {"c5": "B"})
-    assert asked(state) == ("c4", "parts the weight 11 : 89")
+    assert asked(state) == ("c4", "parts the weight 11 to 89")
     assert asked(weighted(line(4), c2=2.5, c3=2.0)) == ("c2", "halves the weight")
     skips = fold(weighted(line(16)), {"c8": "N"})
     assert asked(skips)[1].endswith(", away from skipped commits")
@@ -424,7 +452,7 @@ def test_why_a_weighted_probe_is_made() -> None:
 
 def test_a_probe_that_the_cap_moves_says_so() -> None:
     state = weighted(line(512), c3=1e5, c6=1e5, c9=1e5)
-    assert asked(state) == ("c6", "parts the weight 67 : 33")
+    assert asked(state) == ("c6", "parts the weight 67 to 33")
     while not state.why(sha := state.next_jobs()[0].commit).endswith(", to keep within the cap"):
         state = fold(state, {sha: "G"})
         assert state.phase is Phase.SEARCH, "the cap was not felt"
@@ -519,6 +547,14 @@ def test_a_root_commit_is_not_blamed() -> None:
     dag = Dag.of({"root": (), "tip": ("root",)})
     state, _, _ = play(start(dag), lambda sha: "G" if sha == "good" else "B")
     assert state.finding == Inconclusive("root is bad and has no parent to compare it with")
+
+
+def test_an_answer_is_open_where_it_would_tell_suspects_apart() -> None:
+    state = fold(start(line(8), "c0"), {"c8": "B", "c0": "G", "c3": "G", "c6": "B", "c5": "N"})
+    assert state.suspects == ("c4", "c5", "c6")
+    assert [f"c{i}" for i in range(9) if state.open(f"c{i}")] == ["c4"]  # c5 was run, and says nothing
+    assert not fold(state, {"c4": "B"}).open("c5")
+    assert not state.open("elsewhere")
 
 
 def test_other_failures_are_kept_to_be_reported() -> None:

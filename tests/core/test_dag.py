@@ -163,6 +163,48 @@ def test_a_commit_with_most_of_the_weight_comes_first_then_its_parent() -> None:
     assert choose(dag, left, tip | dag.bit("c40"), 0, weights)[0] == "c39"
 
 
+@given(dags(), st.integers(0, 2**32), st.integers(1, 4), st.booleans(), st.floats(0.01, 1e4))
+def test_costs_that_are_all_the_same_change_nothing(
+    parents: dict[str, tuple[str, ...]], seed: int, k: int, even: bool, each: float
+) -> None:
+    """Nor do those of commits that are tested already, for they are not asked."""
+    dag = Dag.of(parents)
+    rng = np.random.default_rng(seed)
+    weights = None if even else rng.random(len(dag))
+    tested = dag.bit(dag.commits[-1]) | dag.bit(str(rng.choice(dag.commits)))
+    skipped = dag.bit(str(rng.choice(dag.commits)))
+    done = {*dag.names(tested | skipped)}
+    ask = (dag, dag.ancestors(dag.commits[-1]), tested | skipped, skipped, weights, k, 7)
+    assert choose(*ask, cost=lambda sha: 0.5 if sha in done else each) == choose(*ask)
+
+
+def test_a_commit_that_is_built_is_worth_an_uneven_cut() -> None:
+    dag = Dag.of({f"c{i}": (f"c{i - 1}",) for i in range(64)})
+    everything, tip = dag.ancestors("c63"), dag.bit("c63")
+
+    def cost(sha: str) -> float:
+        return 1.0 if sha == "c10" else 60.0
+
+    assert choose(dag, everything, tip, 0) == ("c31",)
+    assert choose(dag, everything, tip, 0, budget=8, cost=cost) == ("c10",)
+    assert choose(dag, everything, tip, 0, budget=8, cost=lambda sha: 59.0 if sha == "c10" else 60.0) == ("c31",)
+    assert choose(dag, everything, tip, 0, budget=6, cost=cost) == ("c31",)  # c10 may leave more than 5 probes halve
+
+
+def test_suspects_without_any_weight_are_still_asked() -> None:
+    dag = Dag.of({f"c{i}": (f"c{i - 1}",) for i in range(8)})
+    asked = choose(dag, dag.ancestors("c7"), dag.bit("c7"), 0, np.zeros(8), 1, 5, lambda sha: 1.0 + int(sha[1:]))
+    assert asked and asked[0] != "c7"
+
+
+def test_most_of_the_weight_comes_first_whatever_it_costs() -> None:
+    dag = Dag.of({f"c{i}": (f"c{i - 1}",) for i in range(64)})
+    weights = np.ones(64)
+    weights[40] = 200.0
+    costs = {"c40": 3600.0, "c20": 0.1}
+    assert choose(dag, dag.ancestors("c63"), dag.bit("c63"), 0, weights, 1, 8, lambda s: costs.get(s, 60.0)) == ("c40",)
+
+
 def test_skips_are_left_by_growing_strides() -> None:
     """A broken window of 300 in 1,000 commits is left after few skips."""
     dag = Dag.of({f"c{i}": (f"c{i - 1}",) for i in range(1000)})

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bot.core.patch import Patch, words
+from bot.errors import InfraError
 from bot.host import diffs
 from bot.host.git import Repository
 from tests.testing.history import History, draw, git
@@ -42,6 +43,15 @@ def test_each_commit_gets_its_own_words(history: History) -> None:
     assert not np.isin(words(b"not_a_word"), two.changed).any()
     big = found[history["4"]]
     assert big.lines <= 900_001
+
+
+def test_one_diff_in_full(history: History) -> None:
+    text = diffs.whole(history.repository, history["2"])
+    assert b"\n+++ b/hw/a.c\n@@" in text
+    assert b"second_name" in text
+    assert text.count(b"diff --git") == 3
+    with pytest.raises(InfraError):
+        diffs.whole(history.repository, "e" * 40)
 
 
 def test_the_second_time_git_is_not_asked(history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -268,6 +268,15 @@ def test_paths_files_and_entries(tmp_path: Path) -> None:
     assert repository.entry(history["1"], "missing") is None
 
 
+def test_a_word_is_found_whole_and_in_a_commits_tree(tmp_path: Path) -> None:
+    files = {"1": {"hw/a.c": "int default_ram_id;\n"}, "2": {"hw/a.c": "int my_default_ram_id;\n"}}
+    history = draw(tmp_path / "r", "0 1 2", files=files)
+    found = [history.repository.has_word(history[name], "default_ram_id") for name in ("0", "1", "2")]
+    assert found == [False, True, False]
+    with pytest.raises(InfraError, match="git grep"):
+        history.repository.has_word("e" * 40, "default_ram_id")
+
+
 def test_submodules_are_seen(tmp_path: Path) -> None:
     path = tmp_path / "r"
     modules = '[submodule "keys"]\n\tpath = ui/keys\n\turl = https://example.org/keys.git\n'

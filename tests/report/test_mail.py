@@ -152,6 +152,34 @@ def test_a_known_fix_is_named_and_holds_the_mail() -> None:
     assert "fixed" in message["X-Migbot-Held"]
 
 
+def test_an_inferred_cause_is_a_sentence_beside_the_measured_culprit_and_no_tag() -> None:
+    text = body(mail(replace(reports.first_bad(), related=reports.inferred())))
+    assert all(len(row) <= 76 for row in text.splitlines() if "Inferred" in row or "default_ram_id" in row)
+    flat = " ".join(text.split())
+    assert (
+        'Inferred, not measured: r0016 (since bd457782b3b0 ("x86/pc: use memdev for RAM")) may have the same cause, '
+        "for each culprit's patch has default_ram_id, which 900c0ba373aa "
+        '("machine: alias -mem-path and -mem-prealloc into memory-foo backend") brought, and their patches were posted '
+        "in one series."
+    ) in flat
+    assert (
+        'Inferred, not measured: r0015 (since 2f719f195cdc ("arm/virt: use memdev for RAM")) may have the same cause, '
+        "for their patches were posted in one series."
+    ) in flat
+    assert [row for row in text.splitlines() if row.startswith("Fixes:")] == [
+        'Fixes: ab74e5431129 ("ppc/spapr: use memdev for RAM")'
+    ]
+
+
+def test_several_with_one_cause_share_a_sentence() -> None:
+    (one, _) = reports.inferred()
+    five = tuple(replace(one, regression=f"r000{i}") for i in range(5))
+    (said,) = words.related(replace(reports.first_bad(), related=five))
+    assert said.count("since bd457782b3b0") == 3
+    assert "r0002 (since" in said
+    assert "and 2 more regressions may have the same cause" in said
+
+
 def test_other_wordings_of_the_error_are_told() -> None:
     report = reports.first_bad()
     odd = reports.run(reports.BAD)

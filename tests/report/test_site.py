@@ -141,6 +141,16 @@ def test_a_page_says_what_only_exposes_and_asks_for_no_tags(tmp_path: Path) -> N
     assert "Tags for a fix" not in page
 
 
+def test_an_inferred_cause_is_on_the_page_once(tmp_path: Path) -> None:
+    report = replace(reports.first_bad(), related=reports.inferred())
+    page = words(make(tmp_path, entry(report))["r0017/index.html"])
+    before_the_mail = page[: page.index("As it would be sent")]
+    assert before_the_mail.count("Inferred, not measured: r0016 (since bd457782b3b0") == 1
+    tags = before_the_mail[before_the_mail.index("Tags for a fix") :]
+    assert tags.count("Fixes:") == 1
+    assert "900c0ba373aa" not in tags
+
+
 def test_links_lead_somewhere(tmp_path: Path) -> None:
     pages = make(tmp_path, entry(reports.first_bad()), entry(reports.suspects()))
     for name, page in pages.items():

@@ -32,14 +32,22 @@ int main(int argc, char **argv)
         quiet |= !strcmp(argv[i - 1], "-M") && !strcmp(argv[i], "none");
         full[n++] = argv[i];
     }
-    for (int i = 0; !quiet && added[i]; i++)
-        full[n++] = (char *)added[i];
+    for (int i = 0, on = 1; !quiet && added[i]; i++) {
+        if (!strcmp(added[i], "ONLY")) {
+            i++;
+            on = 0;
+            for (int j = 1; j < argc; j++)
+                on |= strstr(argv[j], added[i]) != NULL;
+        } else if (on && !strcmp(added[i], "ABORT")) {
+            abort();
+        } else if (on && !strcmp(added[i], "HANG")) {
+            for (;;)
+                pause();
+        } else if (on) {
+            full[n++] = (char *)added[i];
+        }
+    }
     full[n] = NULL;
-    if (!quiet && added[0] && !strcmp(added[0], "ABORT"))
-        abort();
-    if (!quiet && added[0] && !strcmp(added[0], "HANG"))
-        for (;;)
-            pause();
     execv(full[0], full);
     perror(full[0]);
     return 1;
@@ -51,6 +59,12 @@ SMALLER = ("-m", "64M")
 """RAM of another size than the other side's: `Size mismatch: pc.ram`."""
 ABORTS = ("ABORT",)
 HANGS = ("HANG",)
+NO_START = ("-device", "no-such-device")
+
+
+def only(machine: str, added: Sequence[str]) -> tuple[str, ...]:
+    """Arguments of a command line that names this machine type alone; others of the same commit may follow."""
+    return ("ONLY", machine, *added)
 
 
 def dev_c(added: Sequence[str], remark: str = "") -> str:

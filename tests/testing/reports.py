@@ -28,6 +28,7 @@ from bot.model import (
     Place,
     Profile,
     Regression,
+    Related,
     Report,
     Reproduction,
     RevertOutcome,
@@ -223,6 +224,14 @@ def exposed() -> Report:
     finding = replace(report.finding, attribution=Attribution(By.EXPOSED, SIDES.why))
     names = {**report.names, "2.12": "v2.12.1"}
     return replace(report, finding=finding, sides=SIDES, names=names, regression=replace(report.regression, id="r0041"))
+
+
+def inferred() -> tuple[Related, ...]:
+    """Two regressions that may have the first one's cause: one by a name, both by the series."""
+    pc = commit("bd457782b3b0", "x86/pc: use memdev for RAM")
+    arm = commit("2f719f195cdc", "arm/virt: use memdev for RAM")
+    cause = commit("900c0ba373aa", "machine: alias -mem-path and -mem-prealloc into memory-foo backend")
+    return (Related("r0016", pc, True, "default_ram_id", cause), Related("r0015", arm, True))
 
 
 def suspects() -> Report:
