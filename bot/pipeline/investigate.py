@@ -88,22 +88,22 @@ def investigate(bench: Bench, asked: Asked, perform: Perform) -> tuple[Report, S
     base = None
     if not repository.is_ancestor(question.good, question.bad):
         base = repository.merge_base(question.good, question.bad)
-    dag = Dag.of(repository.parents([question.good], question.bad))
-    if asked.first_parent:
-        dag = dag.mainline(question.bad)
+    everything = Dag.of(repository.parents([question.good], question.bad))
+    dag = everything.mainline(question.bad) if asked.first_parent else everything
     setup = asked.command or bench.rig.setup(question.case)
     recorded = [run for run in bench.store.runs(cases=[question.case], setups=[setup]) if run.commit not in asked.skip]
     left_out = Observation(Outcome.UNTESTABLE, message="left out by --skip")
     known = [*answers(recorded), *(Run(sha, question.case, left_out, setup=setup) for sha in sorted(asked.skip))]
     limits = bench.config.bisect
     looks = None if asked.command else lambda job: look_at(job, bench.rig)
-    weighing = Weighing(bench, dag, question, looks, asked.symptom)
+    weighing = Weighing(bench, everything, question, looks, asked.symptom)
     tested = _side_test(bench, asked)
 
     def before_first_probe(failing: Run) -> Mapping[Sha, float] | None:
         if tested:
             tested(failing)
-        return weighing(failing)
+        weights = weighing(failing)
+        return everything.gathered(weights, dag) if weights and asked.first_parent else weights
 
     costing = None if asked.command else Costing.of(bench, dag, question.case, weighing, recorded)
     mending = Mending(bench, question, dag, setup, perform, asked.skip)

@@ -46,6 +46,13 @@ def test_sets_and_distances_are_those_of_git(drawn: Path) -> None:
     assert history["a"] not in dag.mainline(history["8"])
 
 
+def test_a_first_parent_line_has_the_weights_of_what_its_merges_brought() -> None:
+    dag = Dag.of({"a": ("0",), "x": ("0",), "y": ("x",), "m": ("a", "y"), "b": ("m",)})
+    weights = {"a": 0.1, "x": 0.2, "y": 0.3, "m": 0.05, "b": 0.35}
+    line = dag.mainline("b")
+    assert dag.gathered(weights, line) == pytest.approx({"a": 0.1, "m": 0.55, "b": 0.35})
+
+
 def test_parents_outside_the_range_stay_known() -> None:
     dag = Dag.of({"b": ("a",), "c": ("b", "z")})
     assert dag.parents["c"] == ("b", "z")
