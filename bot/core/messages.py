@@ -236,7 +236,7 @@ NOISE = re.compile(
     r"|(?:starting up|shutting down|initiating migration)\b|libvirt version:|Domain (?:id=\d+ is tainted|pid=\d+)"
     r"|[A-Z][A-Z0-9_]*=\S* ?\\?$|(?:[A-Z][A-Z0-9_]*=\S* )+/|-[\w-]+ .*\\$|/\S+ \\$|[\w/.-]*qemu-\S+ -"
     # other libraries
-    r"|ALSA lib|audio: |pulseaudio: |main_channel_|inputs_|red(?:s)?_|display_channel|libEGL|Gtk-Message"
+    r"|ALSA lib|alsa: |oss: |audio: |pulseaudio: |main_channel_|inputs_|red(?:s)?_|display_channel|libEGL|Gtk-Message"
     # gdb, register dumps, memory maps
     r"|#\d+ |\[(?:New )?Thread |Thread \d|Program (?:terminated|received)|Core was generated|Using host libthread"
     r"|[ER][A-Z0-9]{2} ?=[0-9a-f]{8}|[A-Z]{2,3} ?=\s?[0-9a-f]{4}|==\d+==(?!ERROR)"

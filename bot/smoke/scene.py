@@ -12,6 +12,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
+from bot.core.signature import signature
 from bot.errors import InfraError
 from bot.model import Inventory
 from bot.smoke import guest as guests
@@ -179,7 +180,7 @@ class Scene:
         """A command of the human monitor that says nothing if it works. Raises `Refused` with what it says."""
         self.stage = Stage.MIGRATE
         answer = judged_lines(await machine.monitor(command))  # its warnings go there as well
-        if answer:
+        if signature(answer, None) is not None:  # else only what the host's sound or display said
             raise Refused(machine.name, answer)
         machine.migration = "completed"
 

@@ -338,3 +338,13 @@ def test_a_flood_is_read_in_no_time(line: str) -> None:
     began = time.process_time()
     assert signature(text, 1) is not None
     assert time.process_time() - began < 1
+
+
+def test_a_host_without_sound_is_no_failure() -> None:
+    """What the monitor answers to loadvm where there is no sound card (QEMU 11.1, versatilepb)."""
+    text = (
+        "alsa: Could not initialize DAC:Failed to open `default' Reason: No such file or directory\r\n"
+        "audio: Could not create a backend for voice 'lm4549.out'\r\n"
+    )
+    assert signature(text, None) is None
+    assert signature(text + "Error: Device 'ram' does not support snapshots\r\n", None) is not None
