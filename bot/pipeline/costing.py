@@ -1,20 +1,19 @@
-"""What one more test of a commit takes on this machine: the case's own runs, and the build if there is none kept."""
+"""What one more test of a commit takes on this machine: the case's own runs, and the build if there is none kept.
+
+A build is put at the median of those that went on in a used tree. That near commits take less was tried and left out: a
+search that went after them took more builds and no less time (docs/search.md).
+"""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import pairwise
-
-import numpy as np
 
 from bot.bisect.runner import BUILD, TEST
-from bot.core.cost import between, fitted
-from bot.core.dag import Dag, Floats
+from bot.core.dag import Dag
 from bot.model import Build, BuildKind, BuildStatus, Case, Run, Sha
 from bot.pipeline.bench import Bench
-from bot.pipeline.weighing import Weighing
 
 _LAST = 40  # builds that are learnt from: machines change
 
@@ -26,17 +25,15 @@ class Costing:
     bench: Bench
     dag: Dag
     case: Case
-    weighing: Weighing  # knows what each commit changes, once it has read the diffs
-    _builds: list[Build] = field(default_factory=list)  # that compiled something, oldest first
+    _builds: list[float] = field(default_factory=list)  # seconds of incremental ones, oldest first
     _kept: set[Sha] = field(default_factory=set)  # commits whose binary is in the cache
     _tests: int = 0
     _tested: float = 0.0  # seconds that all of those took
-    _seconds: Floats | None = None  # of a build, by position; None: to be worked out again
 
     @classmethod
-    def of(cls, bench: Bench, dag: Dag, case: Case, weighing: Weighing, recorded: Iterable[Run]) -> Costing:
+    def of(cls, bench: Bench, dag: Dag, case: Case, recorded: Iterable[Run]) -> Costing:
         """From what is recorded; `recorded` are the case's runs."""
-        costing = cls(bench, dag, case, weighing)
+        costing = cls(bench, dag, case)
         for build in bench.store.builds():
             costing._learn(build)
         cached = bench.rig.builder.cached
@@ -57,41 +54,11 @@ class Costing:
                 self._tested += fact.observation.seconds
         elif fact.target == self.case.target and fact.status is BuildStatus.BUILT:
             self._kept.add(fact.commit)
-            if fact.kind is not BuildKind.CACHED:
-                self._builds.append(fact)
-                self._seconds = None
+            if fact.kind is BuildKind.INCREMENTAL:
+                self._builds.append(fact.seconds)
 
     def __call__(self, sha: Sha) -> float:
         test = self._tested / self._tests if self._tests else TEST
-        return test if sha in self._kept else test + self._build(sha)
-
-    def _build(self, sha: Sha) -> float:
-        if sha not in self.dag:
-            return BUILD
-        if self._seconds is None:
-            self._seconds = self._predicted()
-        return float(self._seconds[self.dag.position(sha)])
-
-    def _predicted(self) -> Floats:
-        """Seconds of a build by position, as far as it is from what the tree was last used for."""
-        changed = self.weighing.changed
-        sizes = np.array([changed.get(sha, 1) for sha in self.dag.commits], np.float64)
-        recent = [(one, other) for one, other in pairwise(self._builds) if self._near(one) and self._near(other)]
-        measured = [
-            (self._distance(before.commit, build.commit, sizes), build.seconds)
-            for before, build in recent[-_LAST:]
-            if build.kind is BuildKind.INCREMENTAL and build.recipe == before.recipe
-        ]
-        if not measured:
-            return np.full(len(self.dag), BUILD)
-        if not self._near(self._builds[-1]):
-            return np.full(len(self.dag), statistics.median(seconds for _, seconds in measured))
-        return fitted(measured).seconds(between(self.dag, self._builds[-1].commit, sizes))
-
-    def _near(self, build: Build) -> bool:
-        return build.commit in self.dag or build.commit in self.dag.outside
-
-    def _distance(self, one: Sha, other: Sha, sizes: Floats) -> float:
-        if other not in self.dag:
-            one, other = other, one
-        return float(between(self.dag, one, sizes)[self.dag.position(other)]) if other in self.dag else 0.0
+        if sha in self._kept:
+            return test
+        return test + (statistics.median(self._builds[-_LAST:]) if self._builds else BUILD)

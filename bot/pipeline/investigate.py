@@ -105,7 +105,7 @@ def investigate(bench: Bench, asked: Asked, perform: Perform) -> tuple[Report, S
         weights = weighing(failing)
         return everything.gathered(weights, dag) if weights and asked.first_parent else weights
 
-    costing = None if asked.command else Costing.of(bench, dag, question.case, weighing, recorded)
+    costing = None if asked.command else Costing.of(bench, dag, question.case, recorded)
     mending = Mending(bench, question, dag, setup, perform, asked.skip)
     found = search(
         question, dag, mending, costing.keep if costing else bench.keep, bench.progress, known=known, merge_base=base,

@@ -37,7 +37,6 @@ class Weighing:
     symptom: str = ""  # the log that a person gave; without one, what the bad end prints
     failure: Failure = field(default_factory=Failure)
     sharp: Sharpened | None = None  # None: nothing was weighed
-    changed: Mapping[Sha, int] = field(default_factory=dict)  # paths that each commit changes
 
     def __call__(self, failing: Run) -> Mapping[Sha, float] | None:
         """How likely each commit of the range is the one that brought a failure of the bad end; None: nothing known."""
@@ -63,7 +62,6 @@ class Weighing:
         except InfraError as error:
             bench.progress.say(f"no evidence from patches: {error}")
             return None
-        self.changed = {sha: len(patch.paths) for sha, patch in read.items()}
         return {sha: read.get(sha, Patch()) for sha in self.dag.commits}
 
     def _traits(self, sha: Sha) -> Traits:

@@ -11,10 +11,9 @@ import pytest
 from bot.bisect.runner import BUILD, TEST
 from bot.config import load
 from bot.core.dag import Dag
-from bot.model import Build, BuildKind, BuildStatus, Case, Observation, Outcome, Question, Run
+from bot.model import Build, BuildKind, BuildStatus, Case, Observation, Outcome, Run
 from bot.pipeline.bench import Bench, bench
 from bot.pipeline.costing import Costing
-from bot.pipeline.weighing import Weighing
 from bot.progress import Silent
 from tests.testing import fastqemu
 
@@ -33,10 +32,8 @@ def desk(tmp_path: Path) -> tuple[Bench, list[str]]:
     return made, shas
 
 
-def costing(desk: Bench, shas: list[str], changed: dict[str, int], runs: Iterable[Run] = ()) -> Costing:
-    dag = Dag.of(desk.repository.parents([shas[0]], shas[-1]))
-    weighing = Weighing(desk, dag, Question(shas[0], shas[-1], CASE), None, changed=changed)
-    return Costing.of(desk, dag, CASE, weighing, runs)
+def costing(desk: Bench, shas: list[str], runs: Iterable[Run] = ()) -> Costing:
+    return Costing.of(desk, Dag.of(desk.repository.parents([shas[0]], shas[-1])), CASE, runs)
 
 
 def built(sha: str, seconds: float, kind: BuildKind = BuildKind.INCREMENTAL) -> Build:
@@ -45,14 +42,14 @@ def built(sha: str, seconds: float, kind: BuildKind = BuildKind.INCREMENTAL) -> 
 
 def test_without_records_all_cost_the_same(desk: tuple[Bench, list[str]]) -> None:
     here, shas = desk
-    cost = costing(here, shas, {})
+    cost = costing(here, shas)
     assert {cost(sha) for sha in shas} == {BUILD + TEST}
 
 
 def test_tests_cost_what_the_case_took_in_the_mean(desk: tuple[Bench, list[str]]) -> None:
     here, shas = desk
     runs = [Run(shas[0], CASE, Observation(Outcome.PASS, seconds=s)) for s in (1.0, 2.0)]
-    cost = costing(here, shas, {}, runs)
+    cost = costing(here, shas, runs)
     assert cost(shas[3]) == BUILD + 1.5
     cost.keep(Run(shas[1], CASE, Observation(Outcome.PASS, seconds=6.0)))
     cost.keep(Run(shas[1], CASE, Observation(Outcome.NOT_BUILT)))
@@ -66,27 +63,19 @@ def test_a_commit_that_the_cache_has_costs_a_test_and_one_that_was_evicted_a_bui
     here, shas = desk
     here.keep(here.rig.build(shas[2], CASE.target))
     here.keep(built(shas[4], 1.0))  # recorded, and no longer in the cache
-    cost = costing(here, shas, {})
+    cost = costing(here, shas)
     assert cost(shas[2]) == TEST
     assert cost(shas[4]) > TEST
     cost.keep(here.rig.build(shas[4], CASE.target))
     assert cost(shas[4]) == TEST
 
 
-def test_builds_are_predicted_from_the_trees_last_one_by_what_changed_between(desk: tuple[Bench, list[str]]) -> None:
+def test_a_build_costs_the_median_of_those_that_were_measured(desk: tuple[Bench, list[str]]) -> None:
     here, shas = desk
-    changed = dict(zip(shas, (0, 1, 500, 1, 1, 1), strict=True))
-    for sha, seconds in ((shas[0], 200.0), (shas[5], 100.0), (shas[4], 2.0), (shas[0], 100.0), (shas[1], 2.0)):
-        here.keep(built(sha, seconds, BuildKind.FULL if seconds == 200.0 else BuildKind.INCREMENTAL))
-    cost = costing(here, shas, changed)
-    assert cost(shas[2]) > 50 > 2.0 + TEST == cost(shas[1])  # from shas[1], 500 paths lie on the way to shas[2]
-    cost.keep(built(shas[3], 90.0))
-    assert cost(shas[2]) < 20 < 50 < cost(shas[1])  # from shas[3]: it is on the other side now
-
-
-def test_after_a_build_of_something_else_nothing_is_near(desk: tuple[Bench, list[str]]) -> None:
-    here, shas = desk
-    for sha, seconds in ((shas[0], 9.0), (shas[5], 100.0), (shas[4], 4.0), ("e" * 40, 30.0)):
+    for sha, seconds in ((shas[0], 9.0), (shas[1], 100.0), (shas[3], 30.0)):
         here.keep(built(sha, seconds))
-    cost = costing(here, shas, {})
-    assert {cost(sha) - TEST for sha in shas[1:4]} == {52.0}  # the median of the two that are known
+    here.keep(built(shas[4], 500.0, BuildKind.FULL))
+    cost = costing(here, shas)
+    assert cost(shas[2]) == 30.0 + TEST
+    cost.keep(built(shas[5], 20.0))
+    assert cost(shas[2]) == 25.0 + TEST
