@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.core.bisection import Bisection
@@ -162,6 +162,7 @@ def test_of_many_marks_those_in_one_place_are_one() -> None:
     assert "p4 good, and 95 more" in str(shown.findtext(f"{SVG}title"))
 
 
+@settings(deadline=None)
 @given(dags(), st.data())
 def test_no_search_breaks_it(parents: dict[str, tuple[str, ...]], data: st.DataObject) -> None:
     dag = Dag.of(parents)
@@ -179,6 +180,7 @@ def test_no_search_breaks_it(parents: dict[str, tuple[str, ...]], data: st.DataO
         assert heights(row) == pytest.approx([math.sqrt(weight) for weight in its.weights], abs=0.006)
 
 
+@settings(deadline=None)
 @given(HOSTILE, HOSTILE, st.text(max_size=60))
 def test_nothing_hostile_becomes_markup(subject: str, name: str, why: str) -> None:
     found = course(search(line(4), "c2"))
