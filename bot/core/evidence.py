@@ -17,7 +17,6 @@ costs some probes and never the answer.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -44,14 +43,6 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """Why a commit weighs what it weighs: its share of the whole, and each reason with its factor."""
-
-    share: float
-    reasons: tuple[tuple[str, float], ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Prior:
     """The weights of a range. `scores` are by commit and reason, as logs of factors."""
 
@@ -64,13 +55,6 @@ class Prior:
     def weights(self) -> Mapping[Sha, float]:
         """What a search takes."""
         return dict(zip(self.commits, self.shares.tolist(), strict=True))
-
-    def explain(self, sha: Sha) -> Evidence:
-        """The evidence about one commit, what moved it most first."""
-        i = self.commits.index(sha)
-        moved = [(name, math.exp(score)) for name, score in zip(self.reasons, self.scores[i], strict=True) if score]
-        moved.sort(key=lambda reason: -abs(math.log(reason[1])))
-        return Evidence(float(self.shares[i]), tuple(moved))
 
 
 def weigh(patches: Mapping[Sha, Patch], failure: Failure, *, unreachable: Callable[[Sha], bool] | None = None) -> Prior:
