@@ -129,6 +129,7 @@ def run(settings: Settings, once: bool) -> int:
 @click.option("--skip", multiple=True, metavar="REV", help="A commit that is not to be tested. Repeatable.")
 @click.option("--runs", type=click.IntRange(3), metavar="N", help="Run culprit and parents at least so often.")
 @click.option("--first-parent", is_flag=True, help="Search merges of master alone, each as a whole.")
+@click.option("--find-fix", is_flag=True, help="Find what cured the failure: OLD..NEW, where OLD fails and NEW passes.")
 @click.option("--log", type=FILE, metavar="FILE", help="Write the log, for `git bisect replay`, however it ends.")
 @click.option(
     "--sibling",
@@ -149,7 +150,7 @@ def run(settings: Settings, once: bool) -> int:
 def bisect(
     settings: Settings, range_: str | None, command: tuple[str, ...], typed: Typed, sides: Sides, repo: Path | None,
     plan: bool, out: Path | None, symptom: Path | None, skip: tuple[str, ...], runs: int | None, first_parent: bool,
-    log: Path | None, siblings: tuple[str, ...], side_test: str, resume: bool,
+    find_fix: bool, log: Path | None, siblings: tuple[str, ...], side_test: str, resume: bool,
 ) -> int:  # fmt: skip
     """Find the first bad commit of GOOD..BAD, and confirm it.
 
@@ -160,6 +161,7 @@ def bisect(
       bot bisect v4.2.0..master --target ppc64-softmmu --machine pseries-2.12 --profile mem-path --source v2.12.0
       bot bisect v9.0.0..HEAD --machine pc-q35-8.2 --baseline qemu-8.2 --direction backward
       bot bisect v9.0.0..HEAD -- ./any-command-that-git-bisect-run-takes
+      bot bisect --find-fix v4.2.0..v5.1.0 --machine pseries-2.12 --profile mem-path --source v2.12.0
 
     \b
     Exit: 0 one commit, 3 several suspects, 4 the bad end is not bad, 5 the good end is not good, 6 flaky,
@@ -188,6 +190,7 @@ def bisect(
         skip=skip,
         runs=runs,
         first_parent=first_parent,
+        find_fix=find_fix,
         log=log,
         siblings=siblings,
         side_test=bisecting.SideTests(side_test),

@@ -221,6 +221,50 @@ def test_first_parent_names_the_merge(tmp_path: Path) -> None:
     assert f"first bad commit: {merge[:12]}" in done.stdout
 
 
+def test_find_fix_names_what_cured_it_and_tries_it_on_the_older_end(tmp_path: Path) -> None:
+    here = place(tmp_path, SMALLER, SMALLER, BROKEN, SMALLER)
+    old, before = here.shas[1], here.shas[4]
+    fix = here.project.commit({"dev.c": fastqemu.dev_c(GOOD, "commit 4")}, "hw/core: RAM as large as it was")
+    here.project.commit({"later.txt": "later\n"})
+    log = here.path / "fix.log"
+    done = here.bisect(f"{old}..master", *MACHINE, "--find-fix", "--log", str(log), code=0)
+    said = done.stdout.splitlines()
+    assert said[0].startswith(f"first fixed commit: {fix[:12]}")
+    assert "Size mismatch: pc.ram" in done.stdout
+    assert f"parent      {before[:12]}    3 bad of 3" in done.stdout
+    assert f"fix         {fix[:12]}    0 bad of 3" in done.stdout
+    assert "Revert on master: it fails again." in done.stdout
+    assert re.search(r"Picked onto [0-9a-f]{12}: it works\.", done.stdout)
+    assert not (here.path / "work" / "out").exists()
+    assert "r0001" not in here.run("list", code=0).stdout
+    git = ["git", "-C", str(here.project.path), "bisect"]
+    replayed = subprocess.run([*git, "replay", str(log)], capture_output=True, text=True)
+    subprocess.run([*git, "reset", "-q"], check=False)
+    assert f"{fix} is the first fixed commit" in replayed.stdout
+    assert here.run("replay", str(log), code=0).stdout.splitlines()[-1] == f"first fixed commit: {fix}"
+    again = here.bisect(f"{old}..master", *MACHINE, "--find-fix", code=0)
+    assert "are not repeated" in again.stderr
+    assert again.stdout.splitlines()[:4] == said[:4]
+
+
+def test_find_fix_by_a_command(simple: Place) -> None:
+    """The same history turned round: what a command calls broken is what is small no more."""
+    shas = simple.shas
+    script = ("sh", "-c", "! grep -q 64M dev.c")
+    turned = ("sh", "-c", "grep -q 64M dev.c")
+    assert f"first bad commit: {shas[5][:12]}" in simple.bisect(f"{shas[0]}..master", "--", *script, code=0).stdout
+    done = simple.bisect(f"{shas[0]}..master", "--find-fix", "--", *turned, code=0)
+    assert f"first fixed commit: {shas[5][:12]}" in done.stdout
+
+
+def test_find_fix_with_ends_that_are_not_what_they_are_given_as(simple: Place) -> None:
+    shas = simple.shas
+    whole = simple.bisect(f"{shas[0]}..master", *MACHINE, "--find-fix", code=4)
+    assert f"the broken end, {shas[0][:12]}, is not broken: 3 x PASS" in whole.stdout
+    late = simple.bisect(f"{shas[5]}..master", *MACHINE, "--find-fix", code=5)
+    assert "the fixed end, master, is not fixed: FAIL_DST" in late.stdout
+
+
 def test_a_break_of_the_source_is_searched_on_its_side(simple: Place) -> None:
     range_ = f"{simple.shas[0]}..master"
     args = ("--machine", "pc-i440fx-7.2", "--source-side")

@@ -1,7 +1,8 @@
 """A search as a text that two programs can replay.
 
 `git bisect replay` reads the commands: the conclusion, not the diary, for it keeps the last bad line. Per commit one
-verdict, goods, then skips, then bads from the tip down to the first bad one. `parse` reads the comments: the question,
+verdict, goods, then skips, then bads from the tip down to the first bad one. In the log of a search for a fix good is
+called fixed, and bad broken. `parse` reads the comments: the question,
 every run, and the range's parents, which is all that the fold needs to come to the same finding without git or QEMU.
 """
 
@@ -19,12 +20,25 @@ from bot.core.bisection import Bisection
 from bot.core.confirmation import Rules
 from bot.core.dag import Dag
 from bot.errors import UserError
-from bot.model import Attribution, Commit, Finding, FirstBad, MergeConflict, Question, Run, Sha, Suspects, Verdict
+from bot.model import (
+    Attribution,
+    Commit,
+    Finding,
+    FirstBad,
+    FirstFixed,
+    MergeConflict,
+    Question,
+    Run,
+    Sha,
+    Suspects,
+    Verdict,
+)
 
 _FORMAT = 1
 _DATA = "# bot: "
 _COMMIT = "# commit: "
 _WEIGHT = "~"  # before the weight that a commit had before the first probe, if they were not all the same
+_FIX = {Verdict.GOOD: "fixed", Verdict.BAD: "broken"}  # git bisect's terms of a search for a fix
 _HEX = re.compile(r"[0-9a-f]{40}\Z")
 _LEFT_OUT = {"observation": {"logs", "argv"}}  # long, and no verdict comes from it
 
@@ -76,11 +90,16 @@ def render(search: Search, commits: Mapping[Sha, Commit]) -> str:
     """The log of a search; subjects are shown of the commits given."""
     state = search.bisection
     subjects = {sha: _plain(commit.subject) for sha, commit in commits.items()}
-    lines = ["git bisect start" + (" '--first-parent'" if state.dag.first_parent else "")]
+    terms = _FIX if state.question.cured else {}
+    asked = ["--first-parent"] * state.dag.first_parent
+    asked += ["--term-old", terms[Verdict.BAD], "--term-new", terms[Verdict.GOOD]] if terms else []
+    lines = [" ".join(["git bisect start", *(f"'{word}'" for word in asked)])]
     lines += [f"# {line}" for line in _diary(search, subjects)]
     for sha, verdict in _conclusion(state):
-        lines += [f"# {verdict}: [{sha}] {subjects.get(sha, '')}".rstrip(), f"git bisect {verdict} {sha}"]
-    lines += [f"# {line}" for line in _ending(search.finding, subjects)]
+        term = terms.get(verdict, str(verdict))
+        lines += [f"# {term}: [{sha}] {subjects.get(sha, '')}".rstrip(), f"git bisect {term} {sha}"]
+    sought = terms.get(Verdict.GOOD, "bad")
+    lines += [f"# {line}" for line in _ending(search.finding, subjects, sought)]
     given = search.finding.attribution if isinstance(search.finding, FirstBad) else Attribution()
     header = _Header(_FORMAT, state.question, state.rules, state.merge_base, given)
     lines.append(_DATA + _json(_header, header))
@@ -94,10 +113,11 @@ def _share(state: Bisection, sha: Sha) -> tuple[str, ...]:
 
 
 def _conclusion(state: Bisection) -> Iterator[tuple[Sha, Verdict]]:
-    """One verdict per commit, in the order in which git must hear them.
+    """One verdict per commit, in the order in which git must hear them: old ones, skipped ones, new ones.
 
     Tested parents outside the range are among them, for git wants a merge base of good and bad to be good. A bad commit
-    without a suspect in its history (an older failure, cured since) is not: it would end git elsewhere.
+    without a suspect in its history (an older failure, cured since) is not: it would end git elsewhere. Of a fix the
+    good ones are new.
     """
     dag = state.dag
     suspects = sum(dag.bit(sha) for sha in state.suspects)
@@ -105,11 +125,11 @@ def _conclusion(state: Bisection) -> Iterator[tuple[Sha, Verdict]]:
     outside = dict.fromkeys([*ends, *(p for its in dag.parents.values() for p in its if p not in dag)])
     place = {sha: i for i, sha in enumerate((*outside, *dag.commits))}
     tested = sorted((sha for sha in state.counts if sha in place), key=place.__getitem__)
-    for wanted in (Verdict.GOOD, Verdict.SKIP):
+    for wanted in (state.old, Verdict.SKIP):
         yield from ((sha, wanted) for sha in tested if state.verdict(sha) is wanted)
     for sha in reversed(tested):
-        if state.verdict(sha) is Verdict.BAD and (sha in ends or (sha in dag and dag.ancestors(sha) & suspects)):
-            yield sha, Verdict.BAD
+        if state.verdict(sha) is state.new and (sha in ends or (sha in dag and dag.ancestors(sha) & suspects)):
+            yield sha, state.new
 
 
 def _diary(search: Search, subjects: Mapping[Sha, str]) -> Iterator[str]:
@@ -123,17 +143,19 @@ def _diary(search: Search, subjects: Mapping[Sha, str]) -> Iterator[str]:
         yield f"{number:3} {step.commit[:12]} {step.verdict} ({what}), {step.why}: {subjects.get(step.commit, '')}"
 
 
-def _ending(finding: Finding, subjects: Mapping[Sha, str]) -> list[str]:
+def _ending(finding: Finding, subjects: Mapping[Sha, str], sought: str) -> list[str]:
     """The finding, in git's words where git has some."""
+    if isinstance(finding, FirstFixed):
+        return [f"first fixed commit: [{finding.commit}] {subjects.get(finding.commit, '')}".rstrip()]
     if isinstance(finding, FirstBad | MergeConflict):
         said = [f"first bad commit: [{finding.commit}] {subjects.get(finding.commit, '')}".rstrip()]
         if isinstance(finding, FirstBad) and finding.attribution.why:
             said.append(_plain(f"{finding.attribution.by}: {finding.attribution.why}"))
         return said
     if isinstance(finding, Suspects):
-        possible = [f"possible first bad commit: [{s}] {subjects.get(s, '')}".rstrip() for s in finding.commits]
+        possible = [f"possible first {sought} commit: [{s}] {subjects.get(s, '')}".rstrip() for s in finding.commits]
         return ["only skipped commits left to test", *possible]
-    return [_plain(f"no first bad commit: {finding}")]
+    return [_plain(f"no first {sought} commit: {finding}")]
 
 
 def _json(adapter: TypeAdapter[Any], value: object) -> str:

@@ -145,7 +145,7 @@ def _weighed(state: Bisection, weigh: Callable[[Run], Mapping[Sha, float] | None
         return state
     if isinstance(state.finding, BadAtGoodEnd):  # nothing is searched
         return state
-    end = state.question.bad
+    end = state.question.failing
     failing = [r for r in state.runs if r.commit == end and judge(r, state.signature) is Verdict.BAD]
     if not failing:
         return state
@@ -156,9 +156,8 @@ def _weighed(state: Bisection, weigh: Callable[[Run], Mapping[Sha, float] | None
 def _recall(state: Bisection, known: Iterable[Run]) -> tuple[Bisection, dict[Sha, _Step]]:
     """The state after what was recorded before, and its steps: of commits that this search could have asked."""
     question, diary = state.question, dict[Sha, _Step]()
-    ends = {question.bad: "bad end", question.good: "good end"} | (
-        {state.merge_base: "merge base"} if state.merge_base else {}
-    )
+    ends = {end: question.role(end) for end in (question.bad, question.good)}
+    ends |= {state.merge_base: "merge base"} if state.merge_base else {}
     for run in known:
         inside = run.commit in state.dag or run.commit in ends
         if not inside and run.commit not in state.dag.outside:

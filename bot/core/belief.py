@@ -40,34 +40,36 @@ class Belief:
 
     weights: Floats  # that the commit is the first bad one; with `flake` they sum to 1
     flake: float  # that there is none
-    below: Floats  # that the commit is bad: `weights` summed over its history
+    below: Floats  # that the commit has it: `weights` summed over its history
     _tested: tuple[Sha, ...]
-    _held: Mask  # by class and commit tested
+    _fails: Mask  # by class and commit tested: whether a culprit of the class makes it bad
     _of: npt.NDArray[np.int64]  # class by position
     _rates: _Rates
     _normal: Floats  # by class: posterior of the rates
     _rate: float  # mean rate of a flake
+    _cured: bool  # the culprit is a fix: what has it is good, all else is bad
     _memo: dict[Sha, float] = field(default_factory=dict)
 
-    def bad(self, dag: Dag, sha: Sha) -> float:
-        """How likely a commit of the range is bad, if there is a culprit at all."""
+    def has(self, dag: Dag, sha: Sha) -> float:
+        """How likely a commit of the range has the culprit in its history, if there is one at all."""
         return float(self.below[dag.position(sha)]) / max(1.0 - self.flake, 1e-300)
 
     def information(self, dag: Dag) -> Floats:
         """By position: bits that a run of a commit which was never run tells of who is the first bad one."""
-        bad = (self._normal @ (1 - self._rates.misses))[self._of]  # by culprit: how often runs of what has it fail
+        bad = (self._normal @ (1 - self._rates.misses))[self._of]
         good = (self._normal @ self._rates.false)[self._of]
-        quiet, weights = self.weights * good, self.weights
-        often = dag.below(weights * bad - quiet) + quiet.sum() + self.flake * self._rate
-        doubt = dag.below(weights * (entropy(bad) - entropy(good))) + (weights * entropy(good)).sum()
+        has, has_not = (good, bad) if self._cured else (bad, good)  # by culprit: how often runs of what has it fail
+        weights, rest = self.weights, self.weights * has_not
+        often = dag.below(weights * has - rest) + rest.sum() + self.flake * self._rate
+        doubt = dag.below(weights * (entropy(has) - entropy(has_not))) + (weights * entropy(has_not)).sum()
         found: Floats = np.maximum(entropy(often) - doubt - self.flake * entropy(np.array(self._rate)), 0.0)
         return found
 
     def again(self) -> Mapping[Sha, float]:
         """Bits that one run more tells, of each commit that was run."""
         if not self._memo and self._tested:
-            mass = np.bincount(self._of, self.weights, len(self._held))
-            fails = self._rates.next(self._held, self._normal)  # by class and commit
+            mass = np.bincount(self._of, self.weights, len(self._fails))
+            fails = self._rates.next(self._fails, self._normal)  # by class and commit
             rate = np.array(self._rate)
             doubt = mass @ entropy(fails) + self.flake * entropy(rate)
             bits = np.maximum(entropy(mass @ fails + self.flake * rate) - doubt, 0.0)
@@ -85,35 +87,39 @@ class Belief:
         return float(self.weights[self.best]) / max(1.0 - self.flake, 1e-300)
 
 
-def believe(dag: Dag, prior: Floats, counts: Mapping[Sha, Count]) -> Belief:
-    """The posterior after runs. `prior` is by position; `counts` are of commits of the range, and of good ones outside.
+def believe(dag: Dag, prior: Floats, counts: Mapping[Sha, Count], *, cured: bool = False) -> Belief:
+    """The posterior after runs. `prior` is by position; `counts` are of commits of the range, and of older ones.
 
-    It depends on the counts alone, not on their order.
+    Those are good; with `cured` they are bad, and the culprit is the commit that made the others good. It depends on
+    the counts alone, not on their order.
     """
     shas = sorted(sha for sha, seen in counts.items() if seen.n)
     holds = np.array([dag.history(s) if s in dag else np.zeros(len(dag), np.bool_) for s in shas], np.bool_)
     first, of = _classes(holds.reshape(len(shas), len(dag)))
     held = holds[:, first].T if shas else np.zeros((len(first), 0), np.bool_)
+    fails = ~held if cured else held
     seen = [counts[sha] for sha in shas]
     rates = _Rates.of(seen)
-    likely = held @ (rates.if_bad - rates.if_good) + rates.if_good.sum(axis=0) + rates.prior  # by class and rates
+    likely = fails @ (rates.if_bad - rates.if_good) + rates.if_good.sum(axis=0) + rates.prior  # by class and rates
     flake = rates.flake
     top = max(float(likely.max()), float(flake.max()))
     joint, other = np.exp(likely - top), np.exp(flake - top) * _FLAKE
     share = prior / prior.sum() * (1 - _FLAKE)
     weights: Floats = share * joint.sum(axis=1)[of]
     place = {sha: i for i, sha in enumerate(shas)}
+    sides = rates.bad - rates.if_bad, rates.good - rates.if_good
+    new, old = reversed(sides) if cured else sides
     for sha, i in ((sha, i) for sha, i in place.items() if sha in dag):
-        shown = likely[of[dag.position(sha)]] + rates.bad[i] - rates.if_bad[i]
+        shown = likely[of[dag.position(sha)]] + new[i]
         for j in (place[parent] for parent in dag.parents[sha] if parent in place and parent in dag):
-            shown = shown + rates.good[j] - rates.if_good[j]
+            shown = shown + old[j]
         weights[dag.position(sha)] = share[dag.position(sha)] * float(np.exp(shown - top).sum())
     whole = float(weights.sum() + other.sum())
     weights /= whole
     rate = float((other * _FLAKES).sum() / other.sum()) if other.sum() else 0.0
     normal = joint / np.maximum(joint.sum(axis=1, keepdims=True), 1e-300)
     flaky = float(other.sum() / whole)
-    return Belief(weights, flaky, dag.below(weights), tuple(shas), held, of, rates, normal, rate)
+    return Belief(weights, flaky, dag.below(weights), tuple(shas), fails, of, rates, normal, rate, cured)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,12 +156,12 @@ class _Rates:
             flake,
         )
 
-    def next(self, held: Mask, normal: Floats) -> Floats:
-        """By class and commit tested: how likely the next run of the commit fails; `held` says which it makes bad."""
+    def next(self, failing: Mask, normal: Floats) -> Floats:
+        """By class and commit tested: how likely the next run of it fails; `failing` says which the class makes bad."""
         bad = np.clip(np.exp(np.log1p(-_MASKED) + self.bad - self.if_bad), 0.0, 1.0)  # that it fails as bad ones do
         good = np.clip(np.exp(np.log(_CURED) + self.bad - self.if_good), 0.0, 1.0)
         fails = [normal @ (is_bad * (1 - self.misses) + (1 - is_bad) * self.false).T for is_bad in (bad, good)]
-        found: Floats = np.where(held, *fails)
+        found: Floats = np.where(failing, *fails)
         return found
 
 

@@ -12,6 +12,9 @@ what is left: the search is that of `git bisect`, with weights. Once they contra
 answers, or a good one has a bad one in its history) they are weighed instead (`core.belief`): a commit is bad if that
 is about as likely as not, the next run is the one that tells most for what it costs, and a commit is confirmed when it
 is likely enough. So what was taken for good too early becomes open again by itself.
+
+A search for a fix is the same with the sides changed: the older end fails, the newer one passes, and what is searched
+is in the history of every good commit and of no bad one. Good and bad keep their meaning.
 """
 
 from __future__ import annotations
@@ -44,7 +47,7 @@ from bot.model import (
 )
 
 _NEAREST = 64  # commits never run that are compared by what they cost
-_BAD = 0.4  # probability from which a commit counts as bad; below a half, for two may have brought it independently
+_HAS = 0.4  # probability from which a commit has the culprit; below a half, for two may have brought it independently
 _NOTHING = 1e-3  # bits: what tells less than that tells nothing
 _LEAST = 1e-6  # of the greatest weight: what a commit has at least, for evidence may mislead
 
@@ -111,11 +114,11 @@ class Bisection:
         return _weighed(state)
 
     def _learn(self, run: Run, runs: Iterable[Run]) -> Signature | None:
-        """The earliest failure of the bad end names the signature, unless the question did."""
-        bad = self.question.bad
-        if self.question.signature is not None or run.commit != bad:
+        """The earliest failure of the failing end names the signature, unless the question did."""
+        end = self.question.failing
+        if self.question.signature is not None or run.commit != end:
             return self.signature
-        seen = [(r.at, s.key, s) for r in runs if r.commit == bad and failed(r) and (s := r.signature)]
+        seen = [(r.at, s.key, s) for r in runs if r.commit == end and failed(r) and (s := r.signature)]
         return min(seen, key=lambda known: known[:2])[2] if seen else None
 
     # -- what is known -------------------------------------------------------------------------------------------
@@ -127,10 +130,12 @@ class Bisection:
     def verdict(self, sha: Sha) -> Verdict | None:
         """What the runs say of a commit; None if it was not run. Runs that contradict each other are weighed."""
         seen = self.count(sha)
-        if not seen.n or self.belief is None or sha == self.question.bad:
+        if not seen.n or self.belief is None or sha == self.question.failing:
             return seen.verdict
         if sha in self.dag:
-            return Verdict.BAD if self.belief.bad(self.dag, sha) >= _BAD else Verdict.GOOD
+            return self.new if self.belief.has(self.dag, sha) >= _HAS else self.old
+        if self.question.cured:
+            return seen.verdict
         return Verdict.BAD if seen.bad > seen.good else Verdict.GOOD
 
     @property
@@ -146,7 +151,7 @@ class Bisection:
     def _believe(self) -> Belief:
         outside = self.dag.outside | {self.question.good, self.merge_base}
         counts = {sha: seen for sha, seen in self.counts.items() if sha in self.dag or sha in outside}
-        return believe(self.dag, self._weights, counts)
+        return believe(self.dag, self._weights, counts, cured=self.question.cured)
 
     @property
     def _weights(self) -> Floats:
@@ -158,7 +163,7 @@ class Bisection:
 
     @property
     def suspects(self) -> tuple[Sha, ...]:
-        """The commits that can still be the first bad one, oldest first; those that were skipped are among them."""
+        """The commits that can still be the one that is searched, oldest first; skipped ones are among them."""
         return self.dag.names(self._suspects)
 
     @property
@@ -209,6 +214,16 @@ class Bisection:
             return role or "tells most for its cost"
         cut = purpose(self.dag, self._suspects, sha, None if self.prior is None else self._weights, self._budget)
         return f"{cut}, away from skipped commits" if self.skipped else cut
+
+    @property
+    def new(self) -> Verdict:
+        """The verdict of commits that have the one that is searched."""
+        return Verdict.GOOD if self.question.cured else Verdict.BAD
+
+    @property
+    def old(self) -> Verdict:
+        """The verdict of the others."""
+        return Verdict.BAD if self.question.cured else Verdict.GOOD
 
     def _with(self, verdict: Verdict) -> Commits:
         return _union(self.dag.bit(sha) for sha in self.counts if sha in self.dag and self.verdict(sha) is verdict)
@@ -289,7 +304,7 @@ class Bisection:
         elif self.belief.confidence >= self.rules.sure or self.belief.flake >= self.rules.sure:
             return None
         skipped = self._suspects & self._with(Verdict.SKIP)
-        untested = self._suspects & ~skipped & ~self._with(Verdict.BAD)
+        untested = self._suspects & ~skipped & ~self._with(self.new)
         if skipped.bit_count() >= self.rules.max_skips:
             return Suspects(self.suspects, self.dag.names(skipped))
         if self.belief is not None:
@@ -322,44 +337,52 @@ class Bisection:
 
     def _ends(self) -> Finding | Ask | None:
         """Whether the ends are what they were given as: a finding, what to ask, or None when they are."""
-        found = [self._bad_end(), self._good_end()] + ([self._merge_base(self.merge_base)] if self.merge_base else [])
+        found = [self._failing_end(), self._passing_end()] + ([self._base(self.merge_base)] if self.merge_base else [])
         ended = next((f for f in found if f is not None and not isinstance(f, Want)), None)
         wants = tuple(f for f in found if isinstance(f, Want))
-        # while the bad end has not failed there may be no signature, so nothing else can be called bad
+        # while the failing end has not failed there may be no signature, so nothing else can be called bad
         if isinstance(found[0], Want) or ended is None:
             return Ask(Phase.ENDS, wants) if wants else None
         return ended
 
-    def _bad_end(self) -> Finding | Want | None:
-        end, seen = self.question.bad, self.count(self.question.bad)
+    def _failing_end(self) -> Finding | Want | None:
+        end, seen = self.question.failing, self.count(self.question.failing)
         if seen.bad:
             return None
-        if (gone := self._untestable(end, "bad")) is not None:
+        if (gone := self._untestable(end)) is not None:
             return gone
         tried = seen.n + seen.skip
         if tried >= self.rules.min_runs:
             return NotReproduced(end, self._outcomes(end))
-        return Want(end, self.rules.min_runs - tried if tried else 1, "bad end")
+        return Want(end, self.rules.min_runs - tried if tried else 1, self.question.role(end))
 
-    def _good_end(self) -> Finding | Want | None:
-        end, seen = self.question.good, self.count(self.question.good)
+    def _passing_end(self) -> Finding | Want | None:
+        end, seen = self.question.passing, self.count(self.question.passing)
         if seen.n:
-            return self._quiet(end, "good end")
-        if (gone := self._untestable(end, "good")) is not None:
+            return self._quiet(end, self.question.role(end))
+        if (gone := self._untestable(end)) is not None:
             return gone
         if seen.skip >= self.rules.min_runs:
             return BadAtGoodEnd(end, self._outcomes(end)[-1])
-        return Want(end, self.rules.min_runs - seen.skip if seen.skip else 1, "good end")
+        return Want(end, self.rules.min_runs - seen.skip if seen.skip else 1, self.question.role(end))
 
-    def _merge_base(self, base: Sha) -> Finding | Want | None:
-        """Good was no ancestor of bad. A merge base that cannot be tested does not stop the search, as with git."""
-        if self.count(base).n:
-            return self._quiet(base, "merge base")
+    def _base(self, base: Sha) -> Finding | Want | None:
+        """Good was no ancestor of bad. A merge base that cannot be tested does not stop the search, as with git.
+
+        One of a search for a fix has to fail: a failure that is younger was never on the newer end's side.
+        """
+        seen = self.count(base)
+        if self.question.cured and seen.good and not seen.bad:
+            more = self.rules.min_runs - seen.n
+            return Want(base, more, "merge base") if more > 0 else NotReproduced(base, self._outcomes(base))
+        if seen.n:
+            return None if self.question.cured else self._quiet(base, "merge base")
         return Want(base, 1, "merge base") if self.verdict(base) is None else None
 
     def _quiet(self, end: Sha, name: str) -> Finding | Want | None:
         """A commit that must be good and was run: None if it is, but for what noise may have done."""
-        seen, worst = self.count(end), self.count(self.question.bad)
+        failing = self.question.failing
+        seen, worst = self.count(end), self.count(failing)
         if not seen.bad or separated(worst, seen, self.rules):
             return None
         if seen.n < self.rules.min_runs:
@@ -368,16 +391,16 @@ class Bisection:
             return BadAtGoodEnd(end, self._shown(end), end == self.merge_base)
         if seen.n < self.rules.max_runs and seen.bad / seen.n < worst.bad / worst.n / 2:
             short = worst.n < seen.n
-            return Want(self.question.bad, 1, "bad end") if short else Want(end, 1, name)
+            return Want(failing, 1, self.question.role(failing)) if short else Want(end, 1, name)
         return Flaky(end, seen.bad, seen.n)
 
-    def _untestable(self, end: Sha, name: str) -> Inconclusive | None:
+    def _untestable(self, end: Sha) -> Inconclusive | None:
         outcomes = set(self._outcomes(end))
         if not outcomes or not outcomes <= {Outcome.NOT_BUILT, Outcome.UNTESTABLE}:
             return None
         what = "does not build" if Outcome.NOT_BUILT in outcomes else "cannot run the case"
         said = next((r.observation.message for r in self.runs if r.commit == end and r.observation.message), "")
-        return Inconclusive(f"the {name} end {end[:12]} {what}" + (f": {said}" if said else ""))
+        return Inconclusive(f"the {self.question.role(end)} {end[:12]} {what}" + (f": {said}" if said else ""))
 
     def _outcomes(self, sha: Sha) -> tuple[Outcome, ...]:
         """Of a commit's runs, as they came; what the machine failed to run is not one."""
@@ -406,12 +429,15 @@ def _weighed(state: Bisection) -> Bisection:
 
 
 def _agree(state: Bisection) -> bool:
-    """Whether some commit is in the history of every bad one and of no good one."""
-    dag, end = state.dag, state.question.bad
+    """Whether one commit can explain every run: it is in the history of all bad ones and of no good one.
+
+    A fix is in that of all good ones and of no bad one.
+    """
+    dag, end, cured = state.dag, state.question.bad, state.question.cured
     left = dag.ancestors(end)
     for sha, seen in state.counts.items():
         if sha in dag and seen.n and sha != end:
-            left &= dag.ancestors(sha) if seen.bad else ~dag.ancestors(sha)
+            left &= dag.ancestors(sha) if bool(seen.bad) is not cured else ~dag.ancestors(sha)
     return bool(left)
 
 
@@ -423,7 +449,7 @@ def _union(sets: Iterable[Commits]) -> Commits:
 
 
 def _suspects(state: Bisection) -> Commits:
-    """What is in the history of every bad commit and of no good one.
+    """What is in the history of every bad commit and of no good one; of a fix, of every good one and of no bad one.
 
     A bad commit that a good one has in its history is of an older failure that was cured since; it narrows nothing.
     Bad commits without a common suspect brought the failure independently: the set with the likeliest commit counts,
@@ -432,10 +458,10 @@ def _suspects(state: Bisection) -> Commits:
     """
     dag, bad = state.dag, state.question.bad
     inside = [(sha, state.verdict(sha)) for sha in state.counts if sha in dag and sha != bad]
-    found = left = dag.ancestors(bad) & ~_union(dag.ancestors(s) for s, verdict in inside if verdict is Verdict.GOOD)
+    found = left = dag.ancestors(bad) & ~_union(dag.ancestors(s) for s, verdict in inside if verdict is state.old)
     best = 0 if state.belief is None else 1 << state.belief.best
     for commits in sorted(
-        (dag.ancestors(s) & left for s, verdict in inside if verdict is Verdict.BAD),
+        (dag.ancestors(s) & left for s, verdict in inside if verdict is state.new),
         key=lambda commits: (not commits & best, commits.bit_count(), commits),
     ):
         found = found & commits or found

@@ -27,6 +27,8 @@ What may come instead:
 - A parent cannot be tested: `Suspects` with the parent as skipped. Nothing was compared, so nobody is blamed.
 - Suspect and parent are the same executable: `Inconclusive`. The commit did not change what was run.
 - The suspect has no parent at all: `Inconclusive`.
+
+A fix is confirmed by the same figures, with its parents as the ones that fail and itself as the one that passes.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ from bot.model import (
     Confirmation,
     Finding,
     FirstBad,
+    FirstFixed,
     Flaky,
     Inconclusive,
     MergeConflict,
@@ -114,14 +117,16 @@ def confirm(
     `noisy`: some commit's runs contradict others, so a suspect that always failed may have done so by chance.
     """
     if not parents:
-        return Inconclusive(f"{suspect[:12]} is bad and has no parent to compare it with")
+        is_ = "passes" if question.cured else "is bad"
+        return Inconclusive(f"{suspect[:12]} {is_} and has no parent to compare it with")
     skipped = tuple(sha for sha in (suspect, *parents) if _count(counts, sha).verdict is Verdict.SKIP)
     if skipped:
         return Suspects((suspect,), skipped)
+    unlike = _cured_parent if question.cured else _bad_parent
     for parent in parents:
-        seen = _count(counts, parent)
-        if seen.bad and (seen.n >= rules.max_runs or (parent in outside and seen.bad > _NOISE * seen.n)):
-            return _bad_parent(suspect, parent, seen, rules)
+        refused = unlike(suspect, parent, _count(counts, parent), rules, outside=parent in outside)
+        if refused is not None:
+            return refused
     wanted = _wanted(question, suspect, parents, counts, rules, noisy)
     if isinstance(wanted, Ask):
         stuck = next((w.commit for w in wanted.wants if _stuck(_count(counts, w.commit), rules)), None)
@@ -152,8 +157,10 @@ def _stuck(seen: Count, rules: Rules) -> bool:
     return seen.skip > max(rules.min_runs, seen.n)
 
 
-def _bad_parent(suspect: Sha, parent: Sha, seen: Count, rules: Rules) -> Finding | Ask:
-    """A parent that the search does not go on from shows the signature."""
+def _bad_parent(suspect: Sha, parent: Sha, seen: Count, rules: Rules, *, outside: bool) -> Finding | Ask | None:
+    """A parent that the search does not go on from shows the signature; None if it does not."""
+    if not seen.bad or not (seen.n >= rules.max_runs or (outside and seen.bad > _NOISE * seen.n)):
+        return None
     if seen.n < rules.min_runs:
         return Ask(Phase.CONFIRMATION, (Want(parent, rules.min_runs - seen.n, "confirm parent"),))
     if seen.good:
@@ -164,31 +171,46 @@ def _bad_parent(suspect: Sha, parent: Sha, seen: Count, rules: Rules) -> Finding
     )
 
 
+def _cured_parent(suspect: Sha, parent: Sha, seen: Count, rules: Rules, *, outside: bool) -> Finding | Ask | None:
+    """The same of a fix: a parent that the broken end has in its history never shows the signature."""
+    if seen.bad or not seen.n or not outside:
+        return None
+    if seen.n < rules.min_runs:
+        return Ask(Phase.CONFIRMATION, (Want(parent, rules.min_runs - seen.n, "confirm parent"),))
+    return Inconclusive(
+        f"{suspect[:12]} passes, but so does its parent {parent[:12]}, which the broken end has in its history: "
+        "the failure is younger than that; --first-parent searches the merges of the main line alone"
+    )
+
+
 def _wanted(
     question: Question, suspect: Sha, parents: Sequence[Sha], counts: Mapping[Sha, Count], rules: Rules, noisy: bool
 ) -> Ask | Flaky | None:
     """Runs still needed, from the commit with the fewest on, which interleaves them; None if there are enough."""
     wants: dict[Sha, str] = {}
-    alike = _alike(_count(counts, suspect), _count(counts, question.bad))
-    if not alike or not _enough(suspect, parents, counts, rules, noisy):
-        wants = dict.fromkeys(parents, "confirm parent") | {suspect: "confirm culprit"}
-        wants |= {} if alike else {question.bad: "confirm bad end"}
+    failing, passing = (parents, (suspect,)) if question.cured else ((suspect,), parents)
+    alike = all(_alike(_count(counts, sha), _count(counts, question.failing)) for sha in failing)
+    if not alike or not all(_enough(sha, passing, counts, rules, noisy) for sha in failing):
+        found = "confirm fix" if question.cured else "confirm culprit"
+        wants = dict.fromkeys(parents, "confirm parent") | {suspect: found}
+        wants |= {} if alike else {question.failing: f"confirm {question.role(question.failing)}"}
         wants = {sha: why for sha, why in wants.items() if _count(counts, sha).n < rules.max_runs}
         if not wants:
-            return Flaky(suspect, _count(counts, suspect).bad, _count(counts, suspect).n)
-    for end, why in ((question.good, "confirm good end"), (question.bad, "confirm bad end")):
+            rarest = min(failing, key=lambda sha: _count(counts, sha).bad)
+            return Flaky(rarest, _count(counts, rarest).bad, _count(counts, rarest).n)
+    for end in (question.good, question.bad):
         if _count(counts, end).n < rules.min_runs:
-            wants.setdefault(end, why)
+            wants.setdefault(end, f"confirm {question.role(end)}")
     fewest = sorted(wants, key=lambda sha: _count(counts, sha).n)
     return Ask(Phase.CONFIRMATION, tuple(Want(sha, 1, wants[sha]) for sha in fewest)) if wants else None
 
 
-def _enough(suspect: Sha, parents: Sequence[Sha], counts: Mapping[Sha, Count], rules: Rules, noisy: bool) -> bool:
-    culprit = _count(counts, suspect)
-    if culprit.n < rules.min_runs or culprit.bad < rules.min_bad:
+def _enough(failing: Sha, passing: Sequence[Sha], counts: Mapping[Sha, Count], rules: Rules, noisy: bool) -> bool:
+    bad = _count(counts, failing)
+    if bad.n < rules.min_runs or bad.bad < rules.min_bad:
         return False
-    tried = [_count(counts, parent) for parent in parents]
-    return all(seen.n >= rules.min_runs and innocent(culprit, seen, rules, noisy=noisy) for seen in tried)
+    tried = [_count(counts, sha) for sha in passing]
+    return all(seen.n >= rules.min_runs and innocent(bad, seen, rules, noisy=noisy) for seen in tried)
 
 
 def _alike(culprit: Count, end: Count) -> bool:
@@ -227,8 +249,9 @@ def _conclude(
     ours = binaries.get(suspect, none)
     same = next((parent for parent in parents if ours & binaries.get(parent, none)), None)
     if same is not None:
+        new, old = ("good", "bad") if question.cured else ("bad", "good")
         return Inconclusive(
-            f"{suspect[:12]} is bad and its parent {same[:12]} is good, but their executables are the same: "
+            f"{suspect[:12]} is {new} and its parent {same[:12]} is {old}, but their executables are the same: "
             "the difference is in a file that is read at run time, or outside the commit"
         )
 
@@ -238,8 +261,10 @@ def _conclude(
     confirmation = Confirmation(
         parents=tuple(tally(parent) for parent in parents),
         culprit=tally(suspect),
-        good_end=tally(question.good),
-        bad_end=tally(question.bad),
+        good_end=tally(question.passing),
+        bad_end=tally(question.failing),
         binary_differs=True if ours and binaries.get(parents[0]) else None,
     )
+    if question.cured:
+        return FirstFixed(suspect, confirmation)
     return FirstBad(suspect, confirmation) if len(parents) == 1 else MergeConflict(suspect, confirmation)

@@ -114,3 +114,4 @@ class Report:
     course: Course | None = None  # what the search believed step by step; None: not recorded
     sides: SideTest | None = None  # None: no side is pinned, or it was not tested
     related: tuple[Related, ...] = ()  # other regressions that may have a common cause with this one
+    cured: bool = False  # searched was what cured the failure: `good`, the older end, fails and `bad` passes

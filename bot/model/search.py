@@ -43,19 +43,41 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a bisection is asked. `signature` is None until the bad end was run; bad then means *that* signature."""
+    """What a bisection is asked. `signature` is None until the failing end was run; bad then means *that* signature.
+
+    Searched is the first commit of good..bad that brought the failure; with `cured` the first that cured it, and then
+    `good`, the older end, is the one that fails and `bad`, the newer one, passes.
+    """
 
     good: Sha
     bad: Sha
     case: Case
     signature: Signature | None = None
+    cured: bool = False
+
+    @property
+    def failing(self) -> Sha:
+        """The end that shows the failure."""
+        return self.good if self.cured else self.bad
+
+    @property
+    def passing(self) -> Sha:
+        """The end that does not."""
+        return self.bad if self.cured else self.good
+
+    def role(self, end: Sha) -> str:
+        """What readers call an end: "good end", "bad end"; of a search for a fix "broken end", "fixed end"."""
+        if self.cured:
+            return "broken end" if end == self.failing else "fixed end"
+        return "bad end" if end == self.failing else "good end"
 
 
 class RevertOutcome(StrEnum):
-    """What became of the culprit's revert on top of the bad end."""
+    """What became of the found commit's revert on top of the newer end, or of a fix picked onto the older one."""
 
-    OK = "ok"  # the case passes again
+    OK = "ok"  # the case passes (again); of a fix's revert: it fails again
     STILL_BAD = "still bad"
+    NO_EFFECT = "no effect"  # a fix's revert passes all the same
     CONFLICT = "conflict"
     NOT_BUILT = "does not build"
     UNTESTABLE = "cannot be tested"
@@ -73,7 +95,10 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """What was run before anybody is blamed (docs/architecture.md, Confirmation)."""
+    """What was run before anybody is blamed (docs/architecture.md, Confirmation).
+
+    `culprit` is the commit that was found, also where it is a fix; its `revert` is then ok if the case fails again.
+    """
 
     parents: tuple[Tally, ...]
     culprit: Tally
@@ -90,6 +115,15 @@ class FirstBad:
     commit: Sha
     confirmation: Confirmation
     attribution: Attribution = field(default_factory=Attribution)
+
+
+@dataclass(frozen=True, slots=True)
+class FirstFixed:
+    """The first commit without the failure that its parents have, confirmed. `backport`: picked onto the older end."""
+
+    commit: Sha
+    confirmation: Confirmation
+    backport: RevertOutcome = RevertOutcome.NOT_TRIED
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +175,7 @@ class Inconclusive:
     why: str
 
 
-Finding = FirstBad | Suspects | NotReproduced | BadAtGoodEnd | Flaky | MergeConflict | Inconclusive
+Finding = FirstBad | FirstFixed | Suspects | NotReproduced | BadAtGoodEnd | Flaky | MergeConflict | Inconclusive
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from bot.model import (
     Direction,
     Finding,
     FirstBad,
+    FirstFixed,
     Flaky,
     Inconclusive,
     Inventory,
@@ -59,7 +60,8 @@ from bot.terminal import duration
 from bot.worker import COMMAND, CommandRig, inventories, perform, perform_command
 
 _EXITS: dict[type, int] = {
-    FirstBad: 0, Suspects: 3, NotReproduced: 4, BadAtGoodEnd: 5, Flaky: 6, MergeConflict: 7, Inconclusive: 8
+    FirstBad: 0, FirstFixed: 0,
+    Suspects: 3, NotReproduced: 4, BadAtGoodEnd: 5, Flaky: 6, MergeConflict: 7, Inconclusive: 8
 }  # fmt: skip
 
 
@@ -89,6 +91,7 @@ class Request:
     skip: tuple[str, ...] = ()  # revisions that are not tested
     runs: int | None = None  # of culprit and parents at least, instead of bisect.min_runs
     first_parent: bool = False  # a merge stands for all that it brought
+    find_fix: bool = False  # the older end fails, the newer one passes
     log: Path | None = None  # where the log goes besides
     siblings: tuple[str, ...] = ()  # of the pinned release, for the side test; none: those that are found
     side_test: SideTests = SideTests.TURN
@@ -114,14 +117,14 @@ def bisect(config: Config, work: Path, request: Request, progress: Progress, sto
         profiles = [*config.profiles.values(), request.profile]
         desk = bench(config, work, repository, progress, stop, baselines=used, profiles=profiles)
         if request.plan:
-            asks = baseline is not None and request.side_test is not SideTests.OFF
+            asks = not request.find_fix and baseline is not None and request.side_test is not SideTests.OFF
             built = 0 if request.command else 2 + 2 * asks  # of siblings mostly no more than two
             print(plan(desk, good, bad, good_name, bad_name, built=built))
             return 0
         names = (good_name, bad_name)
         if request.command:
             rig = CommandRig(repository, request.command, work / "command", config.build.timeout, progress, stop)
-            question = Question(good, bad, COMMAND)
+            question = Question(good, bad, COMMAND, cured=request.find_fix)
             asked = Asked(
                 _regression((COMMAND,), good, bad), question, *names, command=rig.setup(),
                 skip=skip, first_parent=request.first_parent,
@@ -138,7 +141,7 @@ def bisect(config: Config, work: Path, request: Request, progress: Progress, sto
             progress.say(why)
         if inventory is not None:
             machines = known_machines(request.machines, inventory, f"{bad_name} ({bad[:12]})")
-            scope = _scope(desk, inventory, target, request, direction, baseline, bad)
+            scope = () if request.find_fix else _scope(desk, inventory, target, request, direction, baseline, bad)
         cases = cases_of(
             target, machines, request.profile, direction, baseline.name if baseline else None,
             methods=request.methods, accel=config.smoke.accel,
@@ -146,9 +149,11 @@ def bisect(config: Config, work: Path, request: Request, progress: Progress, sto
         _check_siblings(desk, request.siblings, cases[0])
         ran = not_run(config, (*cases, *scope))
         asked = Asked(
-            _regression(cases, good, bad), Question(good, bad, cases[0], signature), *names, scope=scope, not_run=ran,
+            _regression(cases, good, bad), Question(good, bad, cases[0], signature, request.find_fix), *names,
+            scope=scope, not_run=ran,
             symptom=symptom, skip=skip, first_parent=request.first_parent, siblings=request.siblings,
-            side_test=request.side_test is not SideTests.OFF and not request.sides.source_side,
+            side_test=not request.find_fix and request.side_test is not SideTests.OFF
+            and not request.sides.source_side,
             turn=request.side_test is SideTests.TURN,
         )  # fmt: skip
         return _conclude(desk, asked, lambda job: perform(job, desk.rig), request)
@@ -215,7 +220,7 @@ def _conclude(desk: Bench, asked: Asked, perform: Perform, request: Request) -> 
     out = request.out or desk.work / "out"
     if request.log is not None:
         _write(request.log, render(found, report.commits))
-    if isinstance(report.finding, FirstBad | Suspects | MergeConflict):
+    if not report.cured and isinstance(report.finding, FirstBad | Suspects | MergeConflict):
         report = keep(desk, report)
         written = publish(desk, report, found, out)
     else:

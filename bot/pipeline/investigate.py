@@ -15,7 +15,7 @@ from bot.core.confirmation import Rules
 from bot.core.course import course
 from bot.core.dag import Dag
 from bot.errors import InfraError
-from bot.host.git import Conflict, Repository, Revert
+from bot.host.git import Conflict, Pick, Repository, Revert
 from bot.model import (
     Attribution,
     Build,
@@ -26,6 +26,7 @@ from bot.model import (
     Direction,
     Finding,
     FirstBad,
+    FirstFixed,
     Inconclusive,
     MergeConflict,
     Observation,
@@ -40,6 +41,7 @@ from bot.model import (
     Signature,
     Step,
     Suspects,
+    Tally,
     Test,
 )
 from bot.pipeline.bench import Bench, answers, baseline_name, host
@@ -114,6 +116,9 @@ def investigate(bench: Bench, asked: Asked, perform: Perform) -> tuple[Report, S
     finding = found.finding
     if isinstance(finding, Inconclusive) and found.steps[-1].runs[-1].outcome is Outcome.INFRA:
         raise InfraError(finding.why)  # the machine's failure is no finding: the same question goes on later
+    if isinstance(finding, FirstFixed):
+        finding = _fix(bench, asked, finding, found.question, perform)
+        found = replace(found, finding=finding)
     if isinstance(finding, FirstBad):
         outcome = _revert(bench, asked, finding, found.question, perform)
         finding = replace(
@@ -123,7 +128,7 @@ def investigate(bench: Bench, asked: Asked, perform: Perform) -> tuple[Report, S
         )
         found = replace(found, finding=finding)
     blamed = finding.commit if isinstance(finding, FirstBad | MergeConflict) else None
-    named = isinstance(finding, FirstBad | MergeConflict | Suspects)  # else nobody asks where else it fails
+    named = isinstance(finding, FirstBad | MergeConflict | Suspects) and not question.cured  # else nobody asks where
     table = _table(bench, asked, found.question.signature, blamed, perform) if named and not asked.command else ()
     report = _report(bench, asked, found, finding, blamed, table, time.monotonic() - began)
     if named:
@@ -156,24 +161,51 @@ def _attribution(bench: Bench, asked: Asked, culprit: Sha, found: Search, tested
 
 
 def _revert(bench: Bench, asked: Asked, finding: FirstBad, question: Question, perform: Perform) -> RevertOutcome:
-    """Take the culprit off the bad end, build that, run the case; what was recorded of it is not run again.
-
-    Three times if the culprit fails every time, else as often as luck alone would hardly pass.
-    """
-    culprit, tally = finding.commit, finding.confirmation.culprit
+    """Take the culprit off the bad end, build that, run the case."""
+    culprit = finding.commit
     if not bench.repository.commit(culprit).parents:
         return RevertOutcome.NOT_TRIED
     bench.progress.say(f"reverting {culprit[:12]} on {asked.bad_name}")
-    composed = bench.repository.compose(question.bad, (Revert(culprit),))
+    return _composed(bench, asked, question, question.bad, Revert(culprit), (finding.confirmation.culprit,), perform)
+
+
+def _fix(bench: Bench, asked: Asked, finding: FirstFixed, question: Question, perform: Perform) -> FirstFixed:
+    """Take the fix off the end that has it, and put it onto the one that has not: a merge can be neither."""
+    fix, confirmation = finding.commit, finding.confirmation
+    if len(bench.repository.commit(fix).parents) != 1:
+        return finding
+    undone = {RevertOutcome.STILL_BAD: RevertOutcome.OK, RevertOutcome.OK: RevertOutcome.NO_EFFECT}
+    failing = confirmation.parents
+    bench.progress.say(f"reverting {fix[:12]} on {asked.bad_name}")
+    revert = _composed(bench, asked, question, question.bad, Revert(fix), failing, perform)
+    bench.progress.say(f"picking {fix[:12]} onto {asked.good_name}")
+    backport = _composed(bench, asked, question, question.good, Pick(fix), failing, perform)
+    confirmation = replace(confirmation, revert=undone.get(revert, revert))
+    return replace(finding, confirmation=confirmation, backport=backport)
+
+
+def _composed(
+    bench: Bench,
+    asked: Asked,
+    question: Question,
+    base: Sha,
+    change: Pick | Revert,
+    failing: tuple[Tally, ...],
+    perform: Perform,
+) -> RevertOutcome:
+    """What the case does on a commit with one change; what was recorded of it is not run again.
+
+    It is run three times if the `failing` commits fail every time, else as often as luck alone would hardly pass.
+    """
+    composed = bench.repository.compose(base, (change,))
     if isinstance(composed, Conflict):
         return RevertOutcome.CONFLICT
     setup = asked.command or bench.rig.setup(question.case)
     runs = answers(bench.store.runs(commit=composed, cases=[question.case], setups=[setup], logs=False))
     times = _REVERTED
-    if tally.bad < tally.n:
-        times = min(
-            math.ceil(math.log(Rules().doubt) / math.log(1 - tally.bad / tally.n)), bench.config.bisect.max_runs
-        )
+    rate = min(tally.bad / tally.n for tally in failing)
+    if rate < 1:
+        times = min(math.ceil(math.log(Rules().doubt) / math.log(1 - rate)), bench.config.bisect.max_runs)
     if len(runs) < times:
         for fact in perform(Test(composed, (question.case,), times=times - len(runs))):
             bench.keep(fact)
@@ -226,6 +258,7 @@ def _report(
 ) -> Report:
     repository, question = bench.repository, found.question
     culprit = repository.commit(blamed) if blamed else None
+    released = finding.commit if isinstance(finding, FirstFixed) else blamed
     shas: list[Sha] = [question.good, question.bad, *(step.commit for step in found.steps)]
     if isinstance(finding, Suspects):
         shas += finding.commits
@@ -254,7 +287,7 @@ def _report(
         names=_names(bench, asked, table),
         reproduction=None,
         not_run=asked.not_run,
-        releases=_releases(repository, question.bad, blamed) if blamed else None,
+        releases=_releases(repository, question.bad, released) if released else None,
         accel="" if asked.command else question.case.accel,
         toolchain=builds[-1].toolchain if builds else "",
         host=host(),
@@ -263,6 +296,7 @@ def _report(
         profile=None if asked.command else bench.rig.profile(question.case),
         paths=repository.paths(blamed) if blamed else None,
         course=course(found.bisection),
+        cured=question.cured,
     )
 
 

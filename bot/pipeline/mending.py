@@ -141,7 +141,10 @@ class Mending:
         return self._neutral[picks]
 
     def _nearest(self) -> tuple[Sha | None, Sha]:
-        """The oldest commit known to be bad and the newest known to be good: they lie next to the suspects."""
+        """The oldest commit known to be bad and the newest known to be good: they lie next to the suspects.
+
+        Of a search for a fix it is the newest bad one and the oldest good one.
+        """
         runs: dict[Sha, list[Run]] = {}
         for run in self._runs():
             runs.setdefault(run.commit, []).append(run)
@@ -150,7 +153,10 @@ class Mending:
         place = {sha: i for i, sha in enumerate(self.dag.commits)}
         bad = [sha for sha, verdict in verdicts.items() if verdict is Verdict.BAD and sha in place]
         good = [sha for sha, verdict in verdicts.items() if verdict is Verdict.GOOD and sha in place]
-        newest = max(good, key=place.__getitem__, default=self.question.good)
+        if self.question.cured:
+            broken = max(bad, key=place.__getitem__, default=self.question.failing)
+            return broken, min(good, key=place.__getitem__, default=self.question.passing)
+        newest = max(good, key=place.__getitem__, default=self.question.passing)
         return min(bad, key=place.__getitem__, default=None), newest
 
     def _runs(self) -> list[Run]:
@@ -173,7 +179,7 @@ class Mending:
     def _signature(self) -> Signature | None:
         if self.question.signature is not None:
             return self.question.signature
-        bad = [(run.at, run.signature) for run in self._runs() if run.commit == self.question.bad and failed(run)]
+        bad = [(run.at, run.signature) for run in self._runs() if run.commit == self.question.failing and failed(run)]
         known = [(at, signature) for at, signature in bad if signature is not None]
         return min(known, key=lambda one: one[0])[1] if known else None
 

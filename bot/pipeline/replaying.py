@@ -15,6 +15,7 @@ from bot.model import (
     By,
     Finding,
     FirstBad,
+    FirstFixed,
     Flaky,
     Inconclusive,
     MergeConflict,
@@ -46,7 +47,7 @@ def replay(path: Path, svg: Path | None = None) -> int:
         print(f"  {sha[:12]}  {_tally(state, sha)}")
     if logged.attribution.by is By.EXPOSED:
         print(line(f"exposed by it, not introduced by it: {logged.attribution.why}"))
-    print(_words(finding))
+    print(_words(finding, cured=state.question.cured))
     if svg is not None:
         write(svg, _drawn(state, finding))
     return exit_code(finding)
@@ -54,7 +55,7 @@ def replay(path: Path, svg: Path | None = None) -> int:
 
 def _drawn(state: Bisection, finding: Finding) -> str:
     question = state.question
-    found = finding.commit if isinstance(finding, FirstBad | MergeConflict) else None
+    found = finding.commit if isinstance(finding, FirstBad | FirstFixed | MergeConflict) else None
     ends = question.good[:12], question.bad[:12]
     return draw(course(state), data_dir() / "templates", ends=ends, found=found, subjects={})
 
@@ -64,18 +65,21 @@ def _tally(state: Bisection, sha: str) -> str:
     return f"{seen.bad} bad of {seen.n}" if seen.n else "could not be tested"
 
 
-def _words(finding: Finding) -> str:
+def _words(finding: Finding, *, cured: bool) -> str:
+    sought, failing, passing = ("fixed", "broken", "fixed") if cured else ("bad", "bad", "good")
     match finding:
+        case FirstFixed(commit):
+            return f"first fixed commit: {commit}"
         case FirstBad(commit):
             return f"first bad commit: {commit}"
         case MergeConflict(commit):
             return f"only the merge is bad, its parents are good: {commit}"
         case Suspects(commits):
-            return "the first bad commit is one of these: " + " ".join(commits)
+            return f"the first {sought} commit is one of these: " + " ".join(commits)
         case NotReproduced(commit):
-            return f"the bad end {commit} is not bad"
+            return f"the {failing} end {commit} is not {failing}"
         case BadAtGoodEnd(commit, _, merge_base):
-            return f"the {'merge base' if merge_base else 'good end'} {commit} is bad already"
+            return f"the {'merge base' if merge_base else f'{passing} end'} {commit} is bad"
         case Flaky(commit, bad, n):
             return f"flaky: {commit} is bad in {bad} of {n} runs"
         case Inconclusive(why):

@@ -22,6 +22,7 @@ from bot.model import Case, Expected, Finding, Report, Run
 SCHEMA = 1
 KINDS = {
     "first-bad": "FirstBad",
+    "first-fixed": "FirstFixed",
     "suspects": "Suspects",
     "not-reproduced": "NotReproduced",
     "bad-at-good-end": "BadAtGoodEnd",

@@ -7,12 +7,14 @@ from collections.abc import Iterable
 
 from bot.core.gate import tally
 from bot.core.sides import comes_from, said
+from bot.core.trailers import Fixes, fixes, fixes_tag
 from bot.model import (
     BadAtGoodEnd,
     BuildKind,
     BuildStatus,
     By,
     FirstBad,
+    FirstFixed,
     Flaky,
     Inconclusive,
     MergeConflict,
@@ -31,6 +33,7 @@ from bot.report.words import cite_sha, duration, known, name, plural, word
 _REVERT = {
     RevertOutcome.OK: "it works again",
     RevertOutcome.STILL_BAD: "still fails in the same way",
+    RevertOutcome.NO_EFFECT: "it works all the same",
     RevertOutcome.CONFLICT: "does not apply, so it was not tested",
     RevertOutcome.NOT_BUILT: "applies but does not build, so it was not tested",
     RevertOutcome.UNTESTABLE: "applies and builds, but the case cannot be tested on it",
@@ -65,13 +68,18 @@ def builds(report: Report) -> str:
 def tallies(report: Report) -> list[str]:
     """Parents, culprit and both ends, each with bad of n."""
     finding = report.finding
-    if not isinstance(finding, FirstBad | MergeConflict):
+    if not isinstance(finding, FirstBad | FirstFixed | MergeConflict):
         return []
     confirmation = finding.confirmation
-    what = ("first bad" if exposed(report) else "culprit") if isinstance(finding, FirstBad) else "merge"
+    what = "fix" if isinstance(finding, FirstFixed) else "merge"
+    if isinstance(finding, FirstBad):
+        what = "first bad" if exposed(report) else "culprit"
     several = len(confirmation.parents) > 1
     lines = [(f"parent {i}" if several else "parent", tally) for i, tally in enumerate(confirmation.parents, 1)]
     ends = ((report.good_name, "good end", confirmation.good_end), (report.bad_name, "bad end", confirmation.bad_end))
+    if report.cured:
+        older, newer = confirmation.bad_end, confirmation.good_end
+        ends = ((report.good_name, "broken end", older), (report.bad_name, "fixed end", newer))
     lines += [(what, confirmation.culprit)]
     lines += [(end if name(given) == tally.commit[:12] else name(given), tally) for given, end, tally in ends]
     wide = max(len(label) for label, _ in lines)
@@ -151,6 +159,26 @@ def revert(report: Report) -> str:
     return f"Revert on {name(report.bad_name)}: {_REVERT[outcome]}."
 
 
+def fix(report: Report) -> list[str]:
+    """Of a fix: what its message says it fixes, its revert on the newer end, its pick onto the older one."""
+    finding = report.finding
+    if not isinstance(finding, FirstFixed):
+        return []
+    commit = known(report, finding.commit)
+    claims = fixes(commit.body) if commit else ()
+    said = [f"Its message says: {line(_claimed(claim))}" for claim in claims]
+    revert, backport = finding.confirmation.revert, finding.backport
+    again = "it fails again" if revert is RevertOutcome.OK else _REVERT[revert]
+    works = "it works" if backport is RevertOutcome.OK else _REVERT[backport]
+    return [*said, f"Revert on {name(report.bad_name)}: {again}.", f"Picked onto {name(report.good_name)}: {works}."]
+
+
+def _claimed(claim: Fixes) -> str:
+    if claim.sha and claim.subject:
+        return fixes_tag(claim.sha, claim.subject)
+    return f"Fixes: {claim.sha or claim.subject}"
+
+
 def affected_figures(report: Report) -> str:
     """How the affected cases did at the culprit and at its parent, where that was run."""
     at_bad_end = [run for run in report.table if run.commit == report.bad.sha]
@@ -191,16 +219,25 @@ def conclusion(report: Report) -> str:
         case FirstBad(commit=sha):
             only = ", which exposes the failure and did not introduce it" if exposed(report) else ""
             return f"first bad commit: {cite_sha(report, sha)}{only}"
+        case FirstFixed(commit=sha):
+            return f"first fixed commit: {cite_sha(report, sha)}"
         case MergeConflict(commit=sha):
             return f"only the merge is bad, its parents are good: {cite_sha(report, sha)}"
         case Suspects(commits=suspects):
             untested = f"{plural(len(finding.skipped), 'commit')} could not be tested"
-            return f"the first bad commit is one of {plural(len(suspects), 'suspect')}; {untested}"
-        case NotReproduced(outcomes=outcomes):
+            sought = "fixed" if report.cured else "bad"
+            return f"the first {sought} commit is one of {plural(len(suspects), 'suspect')}; {untested}"
+        case NotReproduced(commit=sha, outcomes=outcomes):
             seen = ", ".join(f"{n} x {o}" for o, n in Counter(outcomes).items())
+            if report.cured and sha != report.good.sha:
+                return f"the merge base of {good} and {bad}, {sha[:12]}, is not broken: {seen}"
+            if report.cured:
+                return f"the broken end, {good}, is not broken: {seen or 'never run'}"
             return f"the bad end, {bad}, is not bad: {seen or 'never run'}"
         case BadAtGoodEnd(commit=sha, outcome=outcome, merge_base=True):
             return f"the merge base of {good} and {bad}, {sha[:12]}, is not good: {outcome}"
+        case BadAtGoodEnd(outcome=outcome) if report.cured:
+            return f"the fixed end, {bad}, is not fixed: {outcome}"
         case BadAtGoodEnd(outcome=outcome):
             return f"the good end, {good}, is not good: {outcome}"
         case Flaky(commit=sha, bad=k, n=n):
@@ -217,20 +254,29 @@ _ADVICE = {
 }
 
 
+_FIX_ADVICE: dict[type, str] = {
+    NotReproduced: "Give an older end that fails; without --find-fix the commit that broke a newer one is searched.",
+    BadAtGoodEnd: "Give a newer end that passes; or nobody has fixed it yet.",
+}
+
+
 def advice(report: Report) -> str:
     """What a person can do next, for findings that name no commit; else nothing."""
+    if report.cured and type(report.finding) in _FIX_ADVICE:
+        return _FIX_ADVICE[type(report.finding)]
     return _ADVICE.get(type(report.finding), "")
 
 
 def suspects(report: Report, commits: Iterable[Sha], skipped: Iterable[Sha], limit: int = 20) -> list[tuple[str, str]]:
     """(word, citation and figures) for the last good commit and each suspect, oldest first."""
     chosen, left = list(commits), set(skipped)
-    out = [("last good", f"{cite_sha(report, sha)}  {_figures(report, sha)}") for sha in last_good(report, chosen)]
+    last, new = ("last broken", "fixed") if report.cured else ("last good", "bad")
+    out = [(last, f"{cite_sha(report, sha)}  {_figures(report, sha)}") for sha in last_old(report, chosen)]
     for sha in chosen[:limit]:
         if sha in left:
             out.append(("skipped", f"{cite_sha(report, sha)}\n{skip_reason(report, sha)}"))
-        elif tally(report, sha).bad:
-            out.append(("bad", f"{cite_sha(report, sha)}  {_figures(report, sha)}"))
+        elif _shown(report, sha):
+            out.append((new, f"{cite_sha(report, sha)}  {_figures(report, sha)}"))
         else:
             out.append(("not tested", cite_sha(report, sha)))
     if len(chosen) > limit:
@@ -238,11 +284,18 @@ def suspects(report: Report, commits: Iterable[Sha], skipped: Iterable[Sha], lim
     return out
 
 
-def last_good(report: Report, suspects: Iterable[Sha]) -> list[Sha]:
-    """Good commits that are a parent of a suspect."""
-    good = {step.commit.sha for step in report.steps if step.verdict is Verdict.GOOD}
+def _shown(report: Report, sha: Sha) -> int:
+    """Runs of a commit that said that it has what was searched."""
+    seen = tally(report, sha)
+    return seen.n - seen.bad if report.cured else seen.bad
+
+
+def last_old(report: Report, suspects: Iterable[Sha]) -> list[Sha]:
+    """Good commits that are a parent of a suspect; broken ones, where a fix was searched."""
+    old = Verdict.BAD if report.cured else Verdict.GOOD
+    tested = {step.commit.sha for step in report.steps if step.verdict is old}
     parents = [p for sha in suspects if (commit := known(report, sha)) for p in commit.parents]
-    return [sha for sha in dict.fromkeys(parents) if sha in good]
+    return [sha for sha in dict.fromkeys(parents) if sha in tested]
 
 
 def _figures(report: Report, sha: Sha) -> str:

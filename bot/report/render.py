@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 from bot.core.gate import Hold, Kind, facts_of, gate, kind_of
 from bot.core.trailers import fixes_tag
 from bot.errors import UserError
-from bot.model import Direction, FirstBad, MergeConflict, Report, ReportSettings, Suspects
+from bot.model import Direction, FirstBad, FirstFixed, MergeConflict, Report, ReportSettings, Suspects
 from bot.report import figures, people, table, words
 from bot.report.envelope import MAIL
 from bot.report.safe import clean, header_text, line
@@ -229,18 +229,25 @@ def _suspects(report: Report) -> list[str]:
 def summary(report: Report) -> str:
     """What a person at a terminal is told of any finding: the conclusion first, then the figures it stands on."""
     out = [figures.conclusion(report)]
-    if report.culprit:
-        who = f"{line(report.culprit.author)} <{line(report.culprit.email)}>"
-        out.append(f"  {who}, {line(report.culprit.date)}")
+    named = report.culprit
+    if isinstance(report.finding, FirstFixed):
+        named = words.known(report, report.finding.commit)
+    if named:
+        out.append(f"  {line(named.author)} <{line(named.email)}>, {line(named.date)}")
     if figures.exposed(report):
         out.append(wrap(f"Exposed by it: {figures.exposed(report)}.", 2))
-    if isinstance(report.finding, FirstBad | MergeConflict | Suspects):
+    if report.cured and report.symptom:
+        out += [wrap(f"{words.what_failed(report)}:", 2), *("  " + text for text in words.symptom(report, 6))]
+    elif isinstance(report.finding, FirstBad | MergeConflict | Suspects):
         out += [wrap(f"{words.what_fails(report)}.", 2), *("  " + text for text in words.symptom(report, 6))]
     out += [wrap(text, 2) for text in words.related(report)]
     out += ["  " + text for text in _suspects(report)]
     out += ["  " + text for text in figures.tallies(report)]
     out += [f"  {figures.scope(report)}", f"  {figures.builds(report)}"]
     out += ["  " + text for text in (figures.error_texts(report), figures.revert(report)) if text]
+    out += ["  " + text for text in figures.fix(report)]
+    if report.cured and report.releases is not None:
+        out.append(f"  {words.released(report)}")
     out += [wrap(text, 2) for text in figures.sides(report)]
     if figures.side_advice(report):
         out.append(f"  {figures.side_advice(report)}")

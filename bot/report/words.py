@@ -204,6 +204,14 @@ def what_fails(report: Report) -> str:
     return f"{new} {verb}{joint}{affected}" + (f", {_with(added)}" if added else "") + hangs
 
 
+def what_failed(report: Report) -> str:
+    """What a fix cures: `v9.2.0 failed for pc-q35-9.2, with -mem-path DIR`."""
+    old, added = name(report.good_name), with_what(report)
+    if command(report):
+        return f"the command failed on {old}"
+    return f"{old} failed for {report.case.machine}" + (f", {_with(added)}" if added else "")
+
+
 def _with(added: str) -> str:
     return added if added.startswith("by ") else f"with {added}"
 

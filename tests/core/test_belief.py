@@ -34,8 +34,8 @@ def test_without_runs_it_is_the_prior() -> None:
 def test_a_pass_moves_weight_to_younger_commits_and_leaves_some_for_a_miss() -> None:
     dag = line(8)
     belief = believe(dag, flat(dag), {"c8": Count(bad=1), "c4": Count(good=1)})
-    assert 0.0 < belief.bad(dag, "c4") < 0.1
-    assert belief.bad(dag, "c8") == pytest.approx(1.0)
+    assert 0.0 < belief.has(dag, "c4") < 0.1
+    assert belief.has(dag, "c8") == pytest.approx(1.0)
 
 
 def test_a_miss_is_outvoted() -> None:

@@ -21,6 +21,7 @@ from bot.core.verdict import Count
 from bot.model import (
     BadAtGoodEnd,
     FirstBad,
+    FirstFixed,
     Flaky,
     Inconclusive,
     MergeConflict,
@@ -93,6 +94,23 @@ def test_without_skips_the_culprit_is_found_and_confirmed(
     assert isinstance(state.finding, MergeConflict) == (len(parents[culprit]) > 1)
     assert len(set(probes)) == len(probes)
     assert len(runs) <= 2 + len(probes) + 10 * (3 + len(parents[culprit]))
+
+
+@given(dags() | tangles(), st.data())
+def test_a_fix_is_searched_by_the_same_probes_as_a_culprit(
+    parents: dict[str, tuple[str, ...]], data: st.DataObject
+) -> None:
+    dag = Dag.of(parents)
+    sought = data.draw(st.sampled_from(dag.commits))
+    prior = data.draw(st.sampled_from([None, {sha: float(i + 1) for i, sha in enumerate(dag.commits)}]))
+    answers = oracle(dag, sought)
+    bad, _, probes = play(start(dag, prior=prior), answers)
+    question = Question("good", dag.commits[-1], CASE, cured=True)
+    fixed, _, same = play(Bisection.start(question, dag, prior=prior), lambda sha: "G" if answers(sha) == "B" else "B")
+    assert isinstance(bad.finding, FirstBad | MergeConflict)
+    assert isinstance(fixed.finding, FirstFixed)
+    assert fixed.finding.commit == bad.finding.commit == sought
+    assert same == probes
 
 
 @given(st.integers(1, 300), st.data())

@@ -6,11 +6,13 @@ orders, and a search that names a commit is replayed by the real git: all must s
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +26,7 @@ from bot.model import (
     Build,
     Finding,
     FirstBad,
+    FirstFixed,
     Flaky,
     Inconclusive,
     MergeConflict,
@@ -32,6 +35,7 @@ from bot.model import (
     Run,
     Signature,
     Suspects,
+    Tally,
 )
 from bot.progress import Silent
 from tests.testing.history import History, draw, git
@@ -121,6 +125,7 @@ class Row:
     prior: Mapping[str, float] = field(default_factory=dict)  # weights, 1 for all others; none: no weights at all
     skip: tuple[str, ...] = ()  # left out by a person
     first_parent: bool = False
+    cured: bool = False  # a fix is searched
     not_asked: tuple[str, ...] = ()
     at_most: int = 100  # commits asked besides the ends
     probes: int | None = None  # the same, exactly
@@ -129,6 +134,11 @@ class Row:
 
 def window(first: int, last: int, letter: str = "N") -> dict[str, str]:
     return {str(i): letter for i in range(first, last + 1)}
+
+
+def fixed(finding: str, cure: str, **rest: Any) -> Row:
+    """A search for a fix of what was always broken."""
+    return Row(finding, breaks={"0": cure}, cured=True, **rest)
 
 
 ROWS = {
@@ -389,6 +399,49 @@ ROWS = {
     "the parent mostly fails otherwise": Row(
         "Inconclusive 10 mostly fails in another way", breaks={"11": ""}, told={"10": "G" + "O" * 99}
     ),
+    # -- a fix
+    "fix, line": fixed("FirstFixed 11", "11", at_most=5, tally="10/10 0/10 0/10 10/10"),
+    "fix, first commit of the range": fixed("FirstFixed 1", "1", at_most=5),
+    "fix, the newer end itself": fixed("FirstFixed 16", "16", at_most=5),
+    "fix, one commit in the range": fixed("FirstFixed 1", "1", drawing="0 1", bad="1", at_most=0),
+    "fix, on a side branch": fixed("FirstFixed b", "b", drawing=SIDE, bad="7"),
+    "fix, on a branch of a branch": fixed("FirstFixed p", "p", drawing=NESTED, bad="5"),
+    "fix, the merge": fixed("FirstFixed 5", "5", drawing=SIDE, bad="7", tally="10/10 10/10 0/10 0/10 10/10"),
+    "fix, on a branch that forked before the older end": fixed("FirstFixed b", "b", drawing=SIDE, good="3", bad="7"),
+    "fix, older end is not broken": Row("NotReproduced 0", cured=True, at_most=0),
+    "fix, newer end is not fixed": Row("BadAtGoodEnd 16", cured=True, breaks={"0": ""}, at_most=0),
+    "fix, older end does not build": fixed("Inconclusive the broken end", "11", told={"0": "N"}, at_most=0),
+    "fix, newer end does not build": fixed("Inconclusive the fixed end", "11", told={"16": "N"}, at_most=0),
+    "fix, older end is no ancestor": fixed("FirstFixed 4", "4", drawing=NO_ANCESTOR, good="g2", bad="6"),
+    "fix, the failure came beside it": Row(
+        "NotReproduced 2", cured=True, drawing=NO_ANCESTOR, good="g2", bad="6", breaks={"g1": ""}
+    ),
+    "fix, a branch never had the failure": Row(
+        "Inconclusive a passes, but so does its parent 2, which",
+        cured=True,
+        drawing=SIDE,
+        good="3",
+        bad="7",
+        breaks={"3": "6"},
+    ),
+    "fix, the same by first parents": Row(
+        "FirstFixed 6", cured=True, drawing=SIDE, good="3", bad="7", breaks={"3": "6"}, first_parent=True
+    ),
+    "fix, it does not build": fixed("Suspects 11 12 skipped 11", "11", told={"11": "N"}),
+    "fix, its parent does not build": fixed("Suspects 10 11 skipped 10", "11", told={"10": "N"}),
+    "fix, a window does not build": fixed("FirstFixed 11", "11", told=window(5, 9)),
+    "fix, others fail in another way": fixed("FirstFixed 11", "11", told=window(6, 8, "O")),
+    "fix, its parent is the same executable": fixed(
+        "Inconclusive 11 is good and its parent 10 is bad, but", "11", same_binary={"11": "10"}
+    ),
+    "fix, of a failure that is there every other time": fixed("FirstFixed 11", "11", intermittent="BG"),
+    "fix, of a failure that is there now and then": fixed("FirstFixed 11", "11", intermittent="GGGB"),
+    "fix, the newer end fails once": fixed("FirstFixed 11", "11", told={"16": "BG"}),
+    "fix, the machine fails": fixed("FirstFixed 11", "11", told={"8": "IIB"}),
+    "fix, weight on it": fixed("FirstFixed 11", "11", prior={"11": 1e3}, at_most=2),
+    "fix, came, went and came again": Row(
+        "FirstFixed 13", cured=True, breaks={"0": "5", "7": "13"}, known=(("6", "B"),)
+    ),
 }
 
 
@@ -405,7 +458,7 @@ def searched(row: Row, history: History) -> tuple[Search, World, list[Build | Ru
     facts: list[Build | Run] = []
     ticks = iter(range(1_000_000))
     found = search(
-        Question(good, bad, CASE, row.signature),
+        Question(good, bad, CASE, row.signature, row.cured),
         dag,
         world.perform,
         facts.append,
@@ -422,7 +475,7 @@ def searched(row: Row, history: History) -> tuple[Search, World, list[Build | Ru
 def spelled(finding: Finding, history: History) -> str:
     """A finding as rows have it."""
     match finding:
-        case FirstBad(commit=sha) | MergeConflict(commit=sha) | NotReproduced(commit=sha):
+        case FirstBad(commit=sha) | FirstFixed(commit=sha) | MergeConflict(commit=sha) | NotReproduced(commit=sha):
             return f"{type(finding).__name__} {history.name(sha)}"
         case BadAtGoodEnd(commit=sha, merge_base=base):
             return f"BadAtGoodEnd {history.name(sha)}" + (" merge base" if base else "")
@@ -460,12 +513,15 @@ def test_row(row: Row, tmp_path: Path) -> None:
 def _confirmed(found: Search, row: Row) -> None:
     """Whoever is blamed is bad often enough, its parents never, and its executable is not theirs."""
     finding = found.finding
-    if not isinstance(finding, FirstBad | MergeConflict):
+    if not isinstance(finding, FirstBad | FirstFixed | MergeConflict):
         return
     confirmation = finding.confirmation
-    k, n = confirmation.culprit.bad, confirmation.culprit.n
-    assert k >= 3
-    for parent in confirmation.parents:
+    found_one: tuple[Tally, ...] = (confirmation.culprit,)
+    cured = isinstance(finding, FirstFixed)
+    failing, passing = (confirmation.parents, found_one) if cured else (found_one, confirmation.parents)
+    for culprit, parent in itertools.product(failing, passing):
+        k, n = culprit.bad, culprit.n
+        assert k >= 3
         assert parent.n >= row.rules.min_runs
         assert (1 - k / n) ** parent.n < 0.001 if not parent.bad else parent.bad < k / n / 5 * parent.n
     assert confirmation.good_end.bad <= 1
@@ -511,9 +567,9 @@ def _replayed_by_git(found: Search, history: History, tmp_path: Path) -> None:
     """The real git, given the log, ends where we did."""
     where = history.repository.path
     git(where, "reset", "--quiet", "--hard")
-    if isinstance(found.finding, FirstBad | MergeConflict):
+    if isinstance(found.finding, FirstBad | FirstFixed | MergeConflict):
         said = git(where, "bisect", "replay", str(tmp_path / "search.log"))
-        assert f"{found.finding.commit} is the first bad commit" in said
+        assert f"{found.finding.commit} is the first {'fixed' if found.question.cured else 'bad'} commit" in said
     elif isinstance(found.finding, Suspects) and not untested(found):
         with pytest.raises(AssertionError, match="only 'skip'ped commits left to test") as ended:
             git(where, "bisect", "replay", str(tmp_path / "search.log"))

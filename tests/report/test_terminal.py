@@ -26,6 +26,7 @@ from bot.model import (
     Report,
     Run,
     Signature,
+    Suspects,
 )
 from bot.report import data, junit, render
 from tests.report.test_mail import HOSTILE, golden
@@ -63,8 +64,32 @@ def test_a_search_that_names_no_commit_says_so_and_what_to_do(finding: Finding, 
 
 
 def test_summaries_of_what_is_mailed() -> None:
-    for make in (reports.first_bad, reports.exposed, reports.suspects, reports.merge_conflict):
+    for make in (reports.first_bad, reports.exposed, reports.suspects, reports.merge_conflict, reports.first_fixed):
         golden(f"{make.__name__}.txt", render.summary(make()))
+
+
+@pytest.mark.parametrize(
+    ("finding", "first", "advice"),
+    [
+        (NotReproduced(reports.GOOD.sha, (Outcome.PASS,)), "the broken end, v4.2.0, is not broken: 1 x PASS", "older"),
+        (
+            NotReproduced(reports.PARENT.sha, (Outcome.PASS,)),
+            "the merge base of v4.2.0 and master, b28f01880eda, is not broken: 1 x PASS",
+            "older",
+        ),
+        (BadAtGoodEnd(reports.BAD.sha, Outcome.FAIL_DST), "the fixed end, master, is not fixed: FAIL_DST", "nobody"),
+        (
+            Suspects((reports.PARENT.sha, reports.CULPRIT.sha), (reports.PARENT.sha,)),
+            "the first fixed commit is one of 2 suspects; 1 commit could not be tested",
+            "not tested  ab74e5431129",
+        ),
+    ],
+)
+def test_a_search_for_a_fix_says_which_end_is_wrong(finding: Finding, first: str, advice: str) -> None:
+    report = replace(reports.first_fixed(), finding=finding, releases=None)
+    said = render.summary(report).splitlines()
+    assert said[0] == first
+    assert any(advice in line for line in said[1:])
 
 
 def test_summary_without_any_run() -> None:
@@ -77,6 +102,7 @@ def test_summary_without_any_run() -> None:
 
 def findings() -> list[Report]:
     named = [reports.first_bad(), reports.exposed(), reports.suspects(), reports.merge_conflict()]
+    named += [reports.first_fixed()]
     return named + [reports.ended(finding) for finding, _, _ in ENDINGS]
 
 
@@ -171,5 +197,5 @@ def test_golden_files_are_all_used() -> None:
     names = {path.name for path in (Path(__file__).parent / "golden").iterdir()}
     makers = ("first_bad", "exposed", "suspects", "merge_conflict")
     assert names == {f"{n}.{e}" for n in makers for e in ("eml", "txt")} | {
-        "first_bad.json", "summary.txt", "summary.ansi", "heat.txt"
+        "first_bad.json", "first_fixed.txt", "summary.txt", "summary.ansi", "heat.txt"
     }  # fmt: skip

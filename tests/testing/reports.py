@@ -21,6 +21,7 @@ from bot.model import (
     Direction,
     Finding,
     FirstBad,
+    FirstFixed,
     Log,
     MergeConflict,
     Observation,
@@ -198,6 +199,41 @@ def first_bad() -> Report:
         fixed_by=(),
         profile=MEM_PATH,
         paths=("hw/ppc/spapr.c",),
+    )
+
+
+def first_fixed() -> Report:
+    """The search for what cured it: the older end fails, the newer one passes."""
+    fix = commit(
+        "d96c4d5f1927", "vmstate.c: restore the global name of RAM", "5555555555aa",
+        body="vmstate.c: restore the global name of RAM\n\n"
+        'Fixes: 900c0ba373 ("machine: alias -mem-path and -mem-prealloc into memory-foo backend")\n',
+    )  # fmt: skip
+    broken = commit("5555555555aa", "Merge tag 'pull-2' into staging")
+    confirmation = Confirmation(
+        parents=(Tally(broken.sha, 10, 10),),
+        culprit=Tally(fix.sha, 0, 10),
+        good_end=Tally(BAD.sha, 0, 10),
+        bad_end=Tally(GOOD.sha, 10, 10),
+        binary_differs=True,
+        revert=RevertOutcome.OK,
+    )
+    return replace(
+        first_bad(),
+        finding=FirstFixed(fix.sha, confirmation, RevertOutcome.CONFLICT),
+        steps=(
+            step(GOOD, Verdict.BAD, "broken end", 10, BuildKind.FULL),
+            step(BAD, Verdict.GOOD, "fixed end", 10, BuildKind.FULL),
+            step(fix, Verdict.GOOD, "midpoint", 10),
+            step(broken, Verdict.BAD, "midpoint", 10),
+        ),
+        culprit=None,
+        commits={c.sha: c for c in (GOOD, BAD, broken, fix)},
+        table=(),
+        reproduction=None,
+        fixed_by=None,
+        releases=("v5.0.0", "v5.1.0"),
+        cured=True,
     )
 
 
