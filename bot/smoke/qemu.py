@@ -66,6 +66,7 @@ class Qemu:
         self.runstate: str | None = None  # last answer of query-status
         self.resumed = False
         self.dismissed = False  # it was told to quit when it had done its part
+        self.early: frozenset[str] = frozenset()  # lines of stderr, normalised, while its guest ran before it migrated
         self.argv = tuple(argv)
         self.changed = changed or asyncio.Event()  # set at each event and at the end of the process
         self.process: Child

@@ -12,7 +12,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
-from bot.core.signature import signature
+from bot.core.signature import normalise, signature
 from bot.errors import InfraError
 from bot.model import Inventory
 from bot.smoke import guest as guests
@@ -106,6 +106,8 @@ class Scene:
             await self._run_guest(self.plan.run if self.hop == 1 else _SECOND_RUN)
             if self.plan.guest is not None and self.hop == 1:
                 await self._boot(self.file(f"{self.source.name}.console"))
+            if self.hop == 1:  # what a firmware makes QEMU say now and then is no word about the migration
+                self.source.early = frozenset(map(normalise, set(self.source.process.text().splitlines())))
         self.s0 = await self.source.query_status()
         self.runs = self.s0 == "running"
         if method.stands:
@@ -391,6 +393,7 @@ def _present(machine: Qemu | None) -> Qemu:
 def _side(machine: Qemu) -> Side:
     stderr = machine.process.text()
     told = "" if machine.error in stderr else machine.error
+    later = "\n".join(line for line in stderr.splitlines() if normalise(line) not in machine.early)
     code = machine.process.returncode
     return Side(
         name=machine.name,
@@ -400,7 +403,7 @@ def _side(machine: Qemu) -> Side:
         migration=machine.migration,
         runstate=machine.runstate,
         stderr=stderr,
-        said="\n".join(filter(None, (judged_lines(stderr), told))),
+        said="\n".join(filter(None, (judged_lines(later), told))),
         trace=machine.trace,
     )
 

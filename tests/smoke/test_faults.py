@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -118,6 +119,18 @@ def test_a_flood_on_stderr_is_cut_and_survived(run: Smoke, tmp_path: Path) -> No
     assert len(text) < 300 * 1024 and "bytes dropped" in text
     assert seen.outcome is Outcome.FAIL_DST and seen.signature is not None
     assert seen.signature.detail == "error, error, all is error"
+
+
+def test_what_the_guest_makes_a_source_say_before_it_migrates_is_no_failure(run: Smoke, tmp_path: Path) -> None:
+    """Once only: control runs, which come later, do not say it."""
+    said = tmp_path / "said"
+    chatty = faulty(tmp_path, f"mkdir {said} 2>/dev/null && (sleep 0.3; echo 'virtio: zero sized buffer' >&2) &")
+    inventory = Controls()
+    inventory.inventory(chatty)
+    shutil.rmtree(said, ignore_errors=True)
+    seen = run(LONG, source=chatty, destination=installed(), direction=Direction.FORWARD, controls=inventory)
+    assert "zero sized buffer" in next(entry.text for entry in seen.logs if entry.name == "source.stderr")
+    assert seen.outcome is Outcome.PASS, seen.message
 
 
 def test_an_endless_flood_hangs_only_until_the_deadline(run: Smoke, tmp_path: Path) -> None:
