@@ -124,6 +124,26 @@ def test_a_name_in_which_the_ends_differ_leads_to_the_culprit(tmp_path: Path) ->
     assert "(likeliest, " in done.stderr
 
 
+def test_commits_that_no_build_read_are_not_asked(tmp_path: Path) -> None:
+    """Of 21 commits 20 change a source that neither end's build read."""
+    world = place(tmp_path)
+    good = world.project.commit({"hw/unused.c": "int unused;\n"})
+    for number in range(10):
+        world.project.commit({"hw/unused.c": f"int unused = {number};\n", "docs/unused.rst": f"{number}\n"})
+    culprit = world.project.commit({"dev.c": fastqemu.dev_c(SMALLER)}, "hw/core: make it smaller")
+    unread = [world.project.commit({"hw/unused.c": f"long unused = {n};\n"}, f"hw: {n}") for n in range(10)]
+    done = world.bisect(f"{good}..master", code=0)
+    assert f"first bad commit: {culprit[:12]}" in done.stdout
+    assert "21 commits; 4 tested" in done.stdout
+    assert "the ends' builds read no source of 20 of 21 commits" in done.stderr
+    shown = world.run("show", "r0001", code=0).stdout
+    assert "the builds of both ends read no source of it" in shown
+    report = json.loads((world.path / "work" / "out" / "r0001" / "report.json").read_text())["report"]
+    weights = {weight["commit"]: weight for weight in report["weights"]}
+    assert weights[culprit]["share"] == 1.0
+    assert any(weights[sha]["share"] == 0.0 for sha in unread if sha in weights)
+
+
 def test_the_same_question_again_runs_nothing(simple: Place) -> None:
     simple.bisect(f"{simple.shas[0]}..master", code=0)
     before = simple.run("status", code=0).stdout

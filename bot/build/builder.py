@@ -20,6 +20,7 @@ from pathlib import Path
 from bot.build import recipe as recipes
 from bot.build import submodules, tools
 from bot.build.cache import Cache, Entry
+from bot.build.closure import recorded
 from bot.build.diagnosis import Fault, Reader, fault
 from bot.build.submodules import Pin
 from bot.build.tree import State, Tree
@@ -131,6 +132,14 @@ class Builder:
         except UserError:  # it was built with other settings, and cannot be with these
             return False
         return self._cache.has(recipes.artifact_key(commit, target, job.recipe, job.toolchain))
+
+    def closure(self, commit: Sha, target: str) -> frozenset[str] | None:
+        """The commit's sources and headers that a build of it, which is there already, was made of; None: not known."""
+        try:
+            job = self._job(commit, target, None)
+        except UserError:
+            return None
+        return self._cache.closure(recipes.artifact_key(commit, target, job.recipe, job.toolchain))
 
     def release(self) -> None:
         """The binaries handed out so far are no longer in use; the cache may let go of them."""
@@ -316,7 +325,8 @@ class Builder:
         if not done.ok:
             kind = fault(done.output, done.returncode)
             raise InfraError(f"strip {binary}: {_last_line(done.output)}" + (f": {kind.value}" if kind else ""))
-        return Entry(build, stripped, dict(_firmware(tree.source / "pc-bios")))
+        closure = recorded(tree.build, tree.relative, self._run, job.env)
+        return Entry(build, stripped, dict(_firmware(tree.source / "pc-bios")), closure)
 
 
 def _binaries(build: Path, target: str, arch: str) -> tuple[Path, ...]:

@@ -4,6 +4,7 @@
     cache/<key>/qemu-system-x86_64     stripped; absent if the commit does not build
     cache/<key>/pc-bios/...            firmware, hard links into cache/firmware
     cache/<key>/build.log
+    cache/<key>/closure                paths that the build read, a line each; absent if that was not recorded
     cache/firmware/<sha256>            one copy of each firmware image
     cache/users/<id>                   keys in use by a living process, which holds a lock on the file
 
@@ -44,6 +45,7 @@ class Entry:
     build: Build  # its `binary` is filled in by the cache
     executable: Path | None = None
     firmware: Mapping[str, Path] = dataclasses.field(default_factory=dict)
+    closure: frozenset[str] | None = None
 
 
 class Cache:
@@ -76,6 +78,13 @@ class Cache:
             os.utime(entry / "manifest.json")
             self._use(key)
         return build
+
+    def closure(self, key: str) -> frozenset[str] | None:
+        """What the build recorded under key read; None if nobody knows."""
+        try:
+            return frozenset((self.path / key / "closure").read_text().splitlines())
+        except (OSError, UnicodeDecodeError):
+            return None
 
     def has(self, key: str) -> bool:
         """Whether something is recorded under key; it may still turn out that it cannot be trusted."""
@@ -120,6 +129,9 @@ class Cache:
         for name, source in entry.firmware.items():
             self._link(source, new / FIRMWARE / name)
         (new / "build.log").write_text(entry.build.log)
+        if entry.closure is not None:
+            (new / "closure").write_text("".join(f"{path}\n" for path in sorted(entry.closure)))
+            disk.sync_file(new / "closure")
         facts = dataclasses.asdict(dataclasses.replace(entry.build, binary=None, log=""))
         executable = entry.executable.name if entry.executable else None
         manifest = {"version": _VERSION, "build": facts, "executable": executable, "sha256": digest}

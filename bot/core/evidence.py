@@ -11,14 +11,14 @@ QEMU's history dated before 2020 (`core.learnt`, made by `python -m benchmarks.t
 Names in which the two end binaries differ come on top (`core.ends.sharpen`).
 
 Paths only lower a weight, they never make it 0: what a build really reads is known from its recorded closure alone
-(`unreachable`). A part of the weight (`FLOOR`) stays where it is without the failure's words, so that a misleading word
-costs some probes and never the answer.
+(`core.closure`). A part of the weight (`FLOOR`) stays where it is without the failure's words, so that a misleading
+word costs some probes and never the answer.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -57,17 +57,17 @@ class Prior:
         return dict(zip(self.commits, self.shares.tolist(), strict=True))
 
 
-def weigh(patches: Mapping[Sha, Patch], failure: Failure, *, unreachable: Callable[[Sha], bool] | None = None) -> Prior:
+def weigh(patches: Mapping[Sha, Patch], failure: Failure, *, unread: Collection[Sha] = ()) -> Prior:
     """The weights of the commits of a range, oldest first, which sum to about 1.
 
-    `unreachable` says of which commits a recorded build proves that they cannot reach the binary: those weigh nothing,
-    unless it says so of all.
+    Commits that are `unread` by recorded builds (`core.closure`) cannot reach the binary: those weigh nothing, unless
+    all of them are.
     """
     names, values = features(tuple(patches.values()), failure)
     factors = np.array([FACTORS.get(name, 0.0) for name in names])
     scores = values * factors
     worded = np.array([of_words(name) for name in names])
-    can = np.array([unreachable is None or not unreachable(sha) for sha in patches], np.float64)
+    can = np.array([sha not in unread for sha in patches], np.float64)
     can = can if can.any() else np.ones(len(can))
     shares = (1 - FLOOR) * _shares(scores.sum(axis=1), can) + FLOOR * _shares(scores[:, ~worded].sum(axis=1), can)
     rounded = np.array([float(f"{share:.3g}") for share in shares.tolist()])  # as a log has them: it replays exactly

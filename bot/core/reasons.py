@@ -9,7 +9,7 @@ with what it adds to those before it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -24,6 +24,7 @@ _MOST = 8  # reasons of a commit that are told one by one
 _SMALL = math.log(1.1)  # what moves a weight less is told with the rest
 _NAMES = 3  # names of the ends that are spelled out
 _WHERE = dict(zip(PLACES, ("paths", "changed lines", "context lines", "message"), strict=True))
+_UNREAD = "the builds of both ends read no source of it"
 _PLAIN = {
     UNREACHED: "it has no part of the binary, by its paths",
     LATE: "it is late in the range",
@@ -46,18 +47,21 @@ def _heaviest(weights: Mapping[Sha, float], among: Iterable[Sha]) -> list[Sha]:
 
 
 def explain(
-    patches: Mapping[Sha, Patch], failure: Failure, sharp: Sharpened, shas: Iterable[Sha]
+    patches: Mapping[Sha, Patch], failure: Failure, sharp: Sharpened, shas: Iterable[Sha], unread: Collection[Sha] = ()
 ) -> tuple[Weight, ...]:
     """Rank, share and reasons of commits, in the order given. `sharp` are the weights that the search had."""
-    prior = weigh(patches, failure)
+    prior = weigh(patches, failure, unread=unread)
     matches = Matches.of(tuple(patches.values()), failure.text)
     before, whole = prior.weights, sum(sharp.weights.values())
     found = []
     for sha in shas:
         own, i = sharp.weights[sha], prior.commits.index(sha)
-        reasons = [*_ends(sha, before, sharp), *_words(matches, i), *_plain(prior, i)]
+        if own:
+            reasons = _told([*_ends(sha, before, sharp), *_words(matches, i), *_plain(prior, i)])
+        else:
+            reasons = (Reason(_UNREAD, 0.0),)
         rank = 1 + sum(weight > own for weight in sharp.weights.values())
-        found.append(Weight(sha, rank, _rounded(own / whole), _told(reasons)))
+        found.append(Weight(sha, rank, _rounded(own / whole), reasons))
     return tuple(found)
 
 

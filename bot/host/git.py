@@ -263,6 +263,10 @@ class Repository:
         out = self._call("log", "-1", *against, "--format=", "--name-only", "-z", sha)
         return tuple(p for p in out.split("\0") if p)
 
+    def tree(self, sha: Sha) -> frozenset[str]:
+        """All paths of a commit's tree."""
+        return frozenset(self._call("ls-tree", "-r", "--name-only", "-z", sha).split("\0")[:-1])
+
     def patch(self, sha: Sha) -> str:
         """A commit's diff against its first parent, each hunk with the line of code that it stands under."""
         against = ("--diff-merges=first-parent", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color")

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from bot.core import evidence
+from bot.core.closure import Closure, unread
 from bot.core.dag import Dag
 from bot.core.ends import Nearness, Sharpened, differences, names, sharpen
 from bot.core.evidence import Failure
 from bot.core.patch import Patch
+from bot.core.reach import reaches
 from bot.core.reasons import explain, leading
 from bot.core.signature import is_warning
 from bot.errors import InfraError, UserError
@@ -37,6 +39,7 @@ class Weighing:
     symptom: str = ""  # the log that a person gave; without one, what the bad end prints
     failure: Failure = field(default_factory=Failure)
     sharp: Sharpened | None = None  # None: nothing was weighed
+    unread: frozenset[Sha] = frozenset()  # commits that cannot reach the binary, as builds recorded
 
     def __call__(self, failing: Run) -> Mapping[Sha, float] | None:
         """How likely each commit of the range is the one that brought a failure of the bad end; None: nothing known."""
@@ -46,7 +49,8 @@ class Weighing:
             return None
         target = failing.case.target if self.look_at else None  # a command of the user's may test anything
         self.failure = Failure(without_warnings(self.symptom or symptom(failing)), target)
-        self.sharp = Sharpened(evidence.weigh(patches, self.failure).weights, {})
+        self.unread = self._unread(patches, target)
+        self.sharp = Sharpened(evidence.weigh(patches, self.failure, unread=self.unread).weights, {})
         found = differences(*(self._traits(sha) for sha in (self.question.good, self.question.bad)))
         if found:
             self.sharp = sharpen(self.sharp.weights, patches, names(found, failing.signature))
@@ -63,6 +67,18 @@ class Weighing:
             bench.progress.say(f"no evidence from patches: {error}")
             return None
         return {sha: read.get(sha, Patch()) for sha in self.dag.commits}
+
+    def _unread(self, patches: Mapping[Sha, Patch], target: str | None) -> frozenset[Sha]:
+        """Commits of which neither end's build read a source; none where a build did not record what it read."""
+        bench, ends = self.bench, (self.question.good, self.question.bad)
+        read = [bench.rig.builder.closure(sha, target) for sha in ends] if target else []
+        known = [paths for paths in read if paths is not None]
+        if target is None or len(known) < len(ends):
+            return frozenset()
+        good, bad = (Closure(bench.repository.tree(sha), paths) for sha, paths in zip(ends, known, strict=True))
+        found = frozenset(unread(patches, (good, bad), lambda path: not reaches(path, target)))
+        bench.progress.say(f"the ends' builds read no source of {len(found)} of {len(patches)} commits")
+        return found
 
     def _traits(self, sha: Sha) -> Traits:
         """What an end looks like; nothing if it cannot be looked at."""
@@ -82,7 +98,7 @@ class Weighing:
         patches = self._patches() if self.sharp is not None else None
         if self.sharp is None or patches is None:
             return ()
-        return explain(patches, self.failure, self.sharp, leading(self.sharp.weights, found))
+        return explain(patches, self.failure, self.sharp, leading(self.sharp.weights, found), self.unread)
 
 
 def _said(

@@ -32,6 +32,7 @@ cat > build.ninja <<EOF
 rule cc
   command = gcc -I. -MD -MF \\$out.d -c -o \\$out \\$in
   depfile = \\$out.d
+  deps = gcc
 rule gen
   command = sh $src/gen.sh $src/names.txt \\$out
 rule link
