@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from bot.bisect.crew import Crew
 from bot.core.bisection import Bisection
 from bot.core.confirmation import Phase, Rules
 from bot.core.dag import Dag
 from bot.core.verdict import judge
-from bot.errors import InfraError
+from bot.errors import InfraError, Stopped
 from bot.model import BadAtGoodEnd, Build, BuildKind, Finding, Flaky, Outcome, Question, Run, Sha, Test, Verdict
 from bot.progress import Progress
 
@@ -89,12 +90,15 @@ def search(
     rules: Rules | None = None,
     weigh: Callable[[Run], Mapping[Sha, float] | None] | None = None,
     cost: Callable[[Sha], float] | None = None,
+    jobs: int = 1,
     clock: Callable[[], float] = time.time,
 ) -> Search:
     """Search until there is a finding.
 
     `perform` yields what a test brings: at least one run of the question's case, NOT_BUILT if the commit does not
-    build. `record` keeps each fact as it comes, so that nothing is lost if the next one never does; runs are stamped
+    build. It is called in threads, `jobs` at a time, each with a commit of its own; all else happens in the thread of
+    the caller. A test that was begun is finished, though its answer may have become needless or another test have
+    failed. `record` keeps each fact as it comes, so that nothing is lost if the next one never does; runs are stamped
     with `clock` (seconds since the epoch). `known` are runs recorded before; of those, INFRA ones count no more, for
     the machine may have been mended. `merge_base` of both ends is given if good is no ancestor of bad. `weigh` is asked
     once, when the ends were run, with the first run of the bad end that failed: how likely each commit is the one that
@@ -111,20 +115,39 @@ def search(
     earlier = len(state.runs)
     if earlier:
         progress.say(f"{earlier} runs at {len(diary)} commits were recorded before and are not repeated")
-    new = 0
-    while jobs := state.next_jobs(cost=cost or _cost(state)):
-        before, why = state, state.why(jobs[0].commit)
-        new += jobs[0].commit not in diary
-        _announce(state, jobs[0], why, len(diary), progress)
-        for fact in perform(jobs[0]):
-            fact = replace(fact, at=clock()) if isinstance(fact, Run) and not fact.at else fact
-            record(fact)
-            diary.setdefault(jobs[0].commit, _Step(why)).add(fact)
-            state = state.observe(fact) if isinstance(fact, Run) else state
-        if state is before:
-            raise InfraError(f"testing {jobs[0].commit[:12]} brought no run of {question.case.id}")
-        state = _weighed(state, weigh)
-        _tell(before, state, jobs[0].commit, len(diary), (clock() - began) / max(new, 1), progress)
+    told, new = state, 0
+    begun: dict[Sha, Bisection] = {}
+    trouble: BaseException | None = None
+    with Crew(perform, jobs) as crew:
+        while True:
+            free = 0 if trouble else jobs - len(crew.busy)
+            for job in state.next_jobs(free, cost or _cost(state), crew.busy) if free else ():
+                why = state.why(job.commit, beside=bool(crew.busy))
+                new += job.commit not in diary
+                diary.setdefault(job.commit, _Step(why))
+                begun[job.commit] = state
+                crew.begin(job)
+                _announce(state, crew.busy, why, diary, progress)
+            if not crew.busy:
+                break
+            job, fact = crew.take()
+            if isinstance(fact, BaseException):
+                _regret(fact, crew.busy, progress)
+                trouble = trouble or fact
+            elif fact is not None:
+                fact = replace(fact, at=clock()) if isinstance(fact, Run) and not fact.at else fact
+                record(fact)
+                diary[job.commit].add(fact)
+                state = state.observe(fact) if isinstance(fact, Run) else state
+            elif state.count(job.commit) == begun[job.commit].count(job.commit):
+                trouble = trouble or InfraError(f"testing {job.commit[:12]} brought no run of {question.case.id}")
+            else:
+                state = _weighed(state, weigh)
+                asked = begun[job.commit].phase
+                _tell(told, state, asked, job.commit, diary, (clock() - began) / max(new, 1), progress)
+                told = state
+    if trouble:
+        raise trouble
     finding = state.finding
     assert finding is not None  # noqa: S101 - narrows the type; without one there were jobs
     steps = tuple(
@@ -185,9 +208,14 @@ def _figures(state: Bisection, steps: tuple[Asked, ...], known: int) -> Counts:
 # -- what a person sees ----------------------------------------------------------------------------------------------
 
 
-def _announce(state: Bisection, job: Test, why: str, done: int, progress: Progress) -> None:
+def _announce(
+    state: Bisection, busy: tuple[Sha, ...], why: str, diary: Mapping[Sha, _Step], progress: Progress
+) -> None:
+    """Say what goes on; `why` is the reason for the last one of those that are tested."""
     if state.phase is not Phase.CONFIRMATION:
-        progress.work(f"step {done + 1} of about {done + state.remaining}: testing {job.commit[:12]} ({why})")
+        total = len(diary) - len(busy) + state.remaining
+        tested = f"{len(busy)} commits: {_names(busy)}" if len(busy) > 1 else f"{_names(busy)} ({why})"
+        progress.work(f"step {_number(diary, busy[-1])} of about {total}: testing {tested}")
         return
     culprit, each = state.suspect, state.rules.min_runs
     shas = {culprit, *state.dag.parents[culprit], state.question.good, state.question.bad}
@@ -195,13 +223,28 @@ def _announce(state: Bisection, job: Test, why: str, done: int, progress: Progre
     progress.work(f"confirming {culprit[:12]}", ran, len(shas) * each)
 
 
-def _tell(before: Bisection, state: Bisection, sha: Sha, done: int, pace: float, progress: Progress) -> None:
-    """Say what came of a question; `pace` is seconds a step. Confirmation runs are told as one."""
+def _regret(error: BaseException, busy: tuple[Sha, ...], progress: Progress) -> None:
+    """Say that the search stops, if that is not all that there is to say."""
+    if busy and not isinstance(error, Stopped):
+        progress.say(f"{error}; waiting for what was begun beside it: {_names(busy)}")
+
+
+def _tell(
+    before: Bisection,
+    state: Bisection,
+    asked: Phase,
+    sha: Sha,
+    diary: Mapping[Sha, _Step],
+    pace: float,
+    progress: Progress,
+) -> None:
+    """Say what came of a question, since what was told `before`; it was asked in the phase `asked`, and `pace` is
+    seconds a step. Confirmation runs are told as one."""
     seen = state.count(sha)
-    if before.phase is not Phase.CONFIRMATION:
-        last = state.runs[-1].observation
+    if asked is not Phase.CONFIRMATION:
+        last = next(run for run in reversed(state.runs) if run.commit == sha).observation
         what = f"{last.outcome}: {last.message.splitlines()[0]}" if last.message else str(last.outcome)
-        said = f"step {done}: {sha[:12]} is {_verdict(seen.verdict)} ({what})"
+        said = f"step {_number(diary, sha)}: {sha[:12]} is {_verdict(seen.verdict)} ({what})"
         left = state.remaining
         if left:
             said += f"; {len(state.suspects)} suspects, about {left} steps and {_minutes(left * pace)} to go"
@@ -215,6 +258,14 @@ def _tell(before: Bisection, state: Bisection, sha: Sha, done: int, pace: float,
         progress.say("the suspect is not alone any more: going on among the others")
     if isinstance(state.finding, Flaky):
         progress.say(f"{state.finding.commit[:12]} is flaky: bad in {state.finding.bad} of {state.finding.n} runs")
+
+
+def _number(diary: Mapping[Sha, _Step], sha: Sha) -> int:
+    return list(diary).index(sha) + 1
+
+
+def _names(shas: Iterable[Sha]) -> str:
+    return ", ".join(sha[:12] for sha in shas)
 
 
 def _verdict(verdict: Verdict | None) -> str:

@@ -20,7 +20,7 @@ is in the history of every good commit and of no bad one. Good and bad keep thei
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -201,8 +201,11 @@ class Bisection:
         decided = self._decide()
         return None if isinstance(decided, Ask) else decided
 
-    def why(self, sha: Sha) -> str:
-        """Why this state asks about a commit, as a phrase: "bad end", "midpoint", "likeliest, 68 %", "once more"..."""
+    def why(self, sha: Sha, *, beside: bool = False) -> str:
+        """Why this state asks about a commit, as a phrase: "bad end", "midpoint", "likeliest, 68 %", "once more"...
+
+        `beside` others, a probe halves what they leave.
+        """
         decided = self._decide()
         wants = decided.wants if isinstance(decided, Ask) else ()
         role = next((want.why for want in wants if want.commit == sha), None)
@@ -211,6 +214,7 @@ class Bisection:
         if role is not None or self.belief is not None:
             return role or "tells most for its cost"
         cut = purpose(self.dag, self._suspects, sha, None if self.prior is None else self._weights, self._budget)
+        cut = "midpoint of a part" if beside and cut == "midpoint" else cut
         return f"{cut}, away from skipped commits" if self.skipped else cut
 
     @property
@@ -228,26 +232,29 @@ class Bisection:
 
     # -- what to do ----------------------------------------------------------------------------------------------
 
-    def next_jobs(self, k: int = 1, cost: Cost | None = None) -> tuple[Test, ...]:
+    def next_jobs(self, k: int = 1, cost: Cost | None = None, running: Collection[Sha] = ()) -> tuple[Test, ...]:
         """At most k tests that are worth most now, the best one first; none if the search has ended.
 
         `cost` says what a test of a commit takes now, in any unit: little for one that is built, more the more has to
-        be built. None: all the same.
+        be built. None: all the same. Commits that are `running` are not asked again; what is asked beside them tells
+        more whatever they say.
         """
         decided = self._decide()
         if not isinstance(decided, Ask):
             return ()
-        wants = decided.wants or tuple(Want(sha, 1, "") for sha in self._probes(k, cost or _same))
-        return tuple(Test(want.commit, (self.question.case,), want.times) for want in wants[:k])
+        wants = decided.wants or tuple(Want(sha, 1, "") for sha in self._probes(k, cost or _same, running))
+        free = [want for want in wants if want.commit not in running]
+        return tuple(Test(want.commit, (self.question.case,), want.times) for want in free[:k])
 
-    def _probes(self, k: int, cost: Cost) -> tuple[Sha, ...]:
+    def _probes(self, k: int, cost: Cost, running: Collection[Sha]) -> tuple[Sha, ...]:
         if self.belief is not None:
-            told = {sha: bits for sha, bits in self._telling(self.belief, cost).items() if bits > 0}
+            telling = self._telling(self.belief, cost).items()
+            told = {sha: bits for sha, bits in telling if bits > 0 and sha not in running}
             return tuple(sorted(told, key=lambda sha: (-told[sha] / cost(sha), self.dag.position(sha)))[:k])
         skipped = self._with(Verdict.SKIP)
         tested = skipped | self._with(Verdict.GOOD) | self._with(Verdict.BAD)
         weights = None if self.prior is None else self._weights
-        chosen = choose(self.dag, self._suspects, tested, skipped, weights, k, self._budget, cost)
+        chosen = choose(self.dag, self._suspects, tested, skipped, weights, k, self._budget, cost, running)
         return (*self._doubts(chosen[0], cost), *chosen) if chosen and cost is not _same else chosen
 
     @property

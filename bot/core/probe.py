@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,7 @@ def choose(
     k: int = 1,
     budget: int | None = None,
     cost: Cost | None = None,
+    running: Collection[Sha] = (),
 ) -> tuple[Sha, ...]:
     """At most k untested suspects that together cut the suspects into the most even parts, the best single one first.
 
@@ -39,19 +40,29 @@ def choose(
     position in `dag` (None: all the same). If tests differ in `cost`, a cut counts by the bits that it tells for what
     it costs. With weights or such costs a `budget` of probes is kept to, if the graph lets it: the first one leaves on
     either side no more suspects than the rest of the budget can halve down to one, and of few suspects only those that
-    it does halve down, in view of how merges divide them.
+    it does halve down, in view of how merges divide them. What is `running` cuts the suspects first, as if it had been
+    chosen here.
     """
     parts, probes = [suspects], list[Sha]()
+    for sha in running:
+        tested |= dag.bit(sha) if sha in dag else 0
+        parts = [side for part in parts for side in _sides(dag, part, sha) if side & ~tested]
+        budget = None if budget is None else budget - 1
     while parts and len(probes) < k:
         part = parts.pop(max(range(len(parts)), key=lambda i: _weight(dag, parts[i], weights)))
         probe = _best(dag, part, tested, skipped, weights, budget, cost)
         if probe is not None:
             probes.append(probe)
             tested |= dag.bit(probe)
-            older = part & dag.ancestors(probe)
-            parts += [p for p in (older, part & ~older) if p & ~tested]
+            parts += [side for side in _sides(dag, part, probe) if side & ~tested]
             budget = None if budget is None else budget - 1
     return tuple(probes)
+
+
+def _sides(dag: Dag, part: Commits, probe: Sha) -> tuple[Commits, Commits]:
+    """What of a part is in the history of a probe, and what is not."""
+    older = part & dag.ancestors(probe) if probe in dag else 0
+    return older, part & ~older
 
 
 def _weight(dag: Dag, part: Commits, weights: Floats | None) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import stat
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -175,6 +176,112 @@ def test_a_person_sees_that_an_intermittent_failure_changes_the_plan(line: Histo
     assert isinstance(found.finding, FirstBad)
     assert found.finding.commit == line["20"]
     assert any("fails now and then" in text for text in watcher.said)
+
+
+# -- several tests at once -----------------------------------------------------------------------------------------
+
+
+class Meeting:
+    """A world whose first two tests wait for each other, and that notes which commits were tested at the same time."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.both = threading.Barrier(2)
+        self.lock = threading.Lock()
+        self.going: list[str] = []
+        self.most = self.tests = 0
+
+    def perform(self, test: Job) -> Iterator[Build | Run]:
+        with self.lock:
+            assert test.commit not in self.going
+            self.going.append(test.commit)
+            self.tests += 1
+            first, self.most = self.tests <= 2, max(self.most, len(self.going))
+        if first:
+            self.both.wait(timeout=60)
+        yield from self.world.perform(test)
+        with self.lock:
+            self.going.remove(test.commit)
+
+
+@pytest.mark.parametrize("jobs", [2, 3])
+@pytest.mark.parametrize("drawing", [LINE, SIDES], ids=["line", "sides"])
+def test_with_several_tests_at_once_the_answer_is_the_same(tmp_path: Path, drawing: str, jobs: int) -> None:
+    history = draw(tmp_path / "r", drawing)
+    for culprit in list(history.shas)[1::11]:
+        alone = ask(history, World(history, {culprit: ""}), lambda _: None)
+        meeting, threads = Meeting(World(history, {culprit: ""})), set[int]()
+        kept: list[Run] = []
+
+        def record(fact: Build | Run, kept: list[Run] = kept, threads: set[int] = threads) -> None:
+            threads.add(threading.get_ident())
+            kept += [fact] if isinstance(fact, Run) else []
+
+        found = ask(history, World(history), record, perform=meeting.perform, jobs=jobs)
+        assert type(found.finding) is type(alone.finding)
+        assert isinstance(found.finding, FirstBad | MergeConflict) and found.finding.commit == history[culprit]
+        tally = found.finding.confirmation.culprit
+        assert 10 <= tally.bad == tally.n <= 10 + jobs  # one more may have been begun when the last one needed came
+        assert 2 <= meeting.most <= jobs
+        assert threads == {threading.get_ident()}
+        assert len(found.bisection.runs) == len(kept) == sum(len(step.runs) for step in found.steps)
+        assert not meeting.going  # what was begun was finished
+
+
+def test_when_one_test_fails_the_others_are_finished_and_recorded(line: History) -> None:
+    began, failed = threading.Event(), threading.Event()
+
+    def perform(test: Job) -> Iterator[Build | Run]:
+        if test.commit == line["32"]:
+            assert began.wait(60)
+            failed.set()
+            raise InfraError("no space left on device")
+        began.set()
+        assert failed.wait(60)
+        yield from World(line).perform(test)
+
+    kept: list[Build | Run] = []
+    watcher = Watcher()
+    with pytest.raises(InfraError, match="no space left"):
+        ask(line, World(line), kept.append, perform=perform, jobs=2, progress=watcher)
+    assert [fact.commit for fact in kept if isinstance(fact, Run)] == [line["0"]]
+    waiting = f"no space left on device; waiting for what was begun beside it: {line['0'][:12]}"
+    assert waiting in watcher.said
+    known = [fact for fact in kept if isinstance(fact, Run)]
+    world = World(line, {"20": ""})
+    found = ask(line, world, lambda _: None, known=known, jobs=2)
+    assert isinstance(found.finding, FirstBad) and found.finding.commit == line["20"]
+    assert found.counts.known == 1 and world.runs["0"] == 10 - 1 - 1  # of ten runs one was recorded; counted from 0
+
+
+def test_a_stop_ends_all_tests_and_leaves_no_thread(line: History) -> None:
+    stop = threading.Event()
+    both = threading.Barrier(3)
+
+    def perform(test: Job) -> Iterator[Build | Run]:
+        both.wait(60)
+        assert stop.wait(60)
+        yield from ()
+        raise Stopped(f"stopped while testing {test.commit}")
+
+    def person() -> None:
+        both.wait(60)
+        stop.set()
+
+    threading.Thread(target=person).start()
+    with pytest.raises(Stopped):
+        ask(line, World(line), lambda _: None, perform=perform, jobs=2)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("test_")]
+
+
+def test_a_person_sees_what_is_tested_at_once(line: History) -> None:
+    watcher = Watcher()
+    ask(line, World(line), lambda _: None, perform=Meeting(World(line, {"20": ""})).perform, progress=watcher, jobs=2)
+    ends = f"{line['32'][:12]}, {line['0'][:12]}"
+    assert f"step 2 of about 7: testing 2 commits: {ends}" in watcher.working
+    steps = [re.match(r"step (\d+): (\w+) is", text) for text in watcher.said]
+    told = {step[2]: int(step[1]) for step in steps if step}
+    assert sorted(told.values()) == list(range(1, len(told) + 1))
 
 
 # -- beside the real git -------------------------------------------------------------------------------------------

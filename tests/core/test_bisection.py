@@ -422,6 +422,34 @@ def test_few_runs_blame_nobody_where_runs_contradict_each_other() -> None:
     assert isinstance(blamed[True], Ask)
 
 
+@settings(max_examples=60)
+@given(dags() | tangles(), st.data(), st.integers(2, 4))
+def test_a_search_that_keeps_several_tests_going_finds_the_culprit(
+    parents: dict[str, tuple[str, ...]], data: st.DataObject, k: int
+) -> None:
+    """They end in any order; each time one ends another is begun beside those that go on, and none of these again."""
+    dag = Dag.of(parents)
+    culprit = data.draw(st.sampled_from(dag.commits))
+    answer, chance = oracle(dag, culprit), random.Random(data.draw(st.integers(0, 99)))  # noqa: S311 - not a secret
+    state, going, count = start(dag), list[model.Test](), 0
+    while True:
+        running = [test.commit for test in going]
+        begun = state.next_jobs(k - len(going), running=running)
+        assert not {test.commit for test in begun} & set(running)
+        going += begun
+        assert len({test.commit for test in going}) == len(going) <= k
+        if not going:
+            break
+        test = going.pop(chance.randrange(len(going)))
+        for _ in range(test.times):
+            count += 1
+            name = f"binary of {test.commit}"
+            state = state.observe(run(test.commit, answer(test.commit), at=float(count), binary=name))
+        assert count < 5000, "the search does not end"
+    assert isinstance(state.finding, FirstBad | MergeConflict)
+    assert state.finding.commit == culprit
+
+
 # -- single rules --------------------------------------------------------------------------------------------------
 
 
@@ -442,8 +470,19 @@ def test_the_merge_base_is_asked_after_the_ends() -> None:
 def test_several_jobs_in_the_search_are_chosen_together() -> None:
     state = fold(start(line(16), "c0"), {"c16": "B", "c0": "G"})
     assert sorted(t.commit for t in state.next_jobs(3)) == ["c12", "c4", "c8"]
-    assert state.why("c8") == "midpoint"
+    assert (state.why("c8"), state.why("c4", beside=True)) == ("midpoint", "midpoint of a part")
     assert state.remaining == 4
+
+
+def test_what_is_asked_beside_a_running_test_cuts_what_that_leaves() -> None:
+    state = fold(start(line(16), "c0"), {"c16": "B", "c0": "G"})
+    assert {t.commit for t in state.next_jobs(2, running=["c8"])} == {"c4", "c12"}
+    assert [t.commit for t in state.next_jobs(1, running=["c8", "c12"])] == ["c4"]
+    needless = fold(state, {"c4": "B"})  # c8 goes on, and c1..c4 are left
+    assert [t.commit for t in needless.next_jobs(1, running=["c8"])] == ["c2"]
+    confirming = fold(start(line(2), "c0"), {"c2": "B", "c0": "G", "c1": "G"})
+    fewest = [t.commit for t in confirming.next_jobs(3)]
+    assert [t.commit for t in confirming.next_jobs(3, running=fewest[:1])] == fewest[1:]
 
 
 def weighted(dag: Dag, **weights: float) -> Bisection:
