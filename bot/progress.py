@@ -14,6 +14,9 @@ class Progress(Protocol):
     def work(self, what: str, done: int = 0, total: int = 0) -> None:
         """What is being done right now, and how far it is (total 0: unknown). Replaces the previous one."""
 
+    def aside(self) -> Progress:
+        """For one of several threads: what it does is no line of its own where there is but one, which tells of all."""
+
 
 class Silent:
     """Nobody is watching."""
@@ -23,3 +26,6 @@ class Silent:
 
     def work(self, what: str, done: int = 0, total: int = 0) -> None:
         del what, done, total
+
+    def aside(self) -> Silent:
+        return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import time
@@ -12,17 +13,20 @@ from rich.console import Console
 from rich.status import Status
 
 _EVERY = 20.0  # seconds between two plain lines about the same piece of work
+_PIECES = 64  # that are told apart: more than anybody does at once
 
 
 class Plain:
-    """Lines to a stream that is not a terminal; a long piece of work is told of now and then, with an ETA."""
+    """Lines to a stream that is not a terminal; a long piece of work is told of now and then, with an ETA.
+
+    Several may go on at once: each is told of by itself.
+    """
 
     def __init__(self, stream: TextIO = sys.stderr, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
         self._clock = clock
         self._lock = threading.Lock()
-        self._what = ""
-        self._began = self._told = clock()
+        self._pieces: dict[str, tuple[float, float]] = {}  # what is done: when it began, when it was last told
 
     def _line(self, text: str) -> None:
         print(time.strftime("%H:%M:%S"), text, file=self._stream, flush=True)
@@ -34,12 +38,17 @@ class Plain:
     def work(self, what: str, done: int = 0, total: int = 0) -> None:
         with self._lock:
             now = self._clock()
-            if what != self._what:
-                self._what, self._began = what, now
-            elif now - self._told < _EVERY:
-                return
-            self._told = now
-            self._line(what + share(done, total, now - self._began))
+            began, told = self._pieces.pop(what, (now, -math.inf))
+            began = began if done else now
+            due = now - told >= _EVERY
+            self._pieces[what] = began, now if due else told
+            while len(self._pieces) > _PIECES:
+                del self._pieces[next(iter(self._pieces))]
+            if due:
+                self._line(what + share(done, total, now - began))
+
+    def aside(self) -> Plain:
+        return self
 
 
 class Live:
@@ -68,11 +77,30 @@ class Live:
             else:
                 self._status.update(line)
 
+    def aside(self) -> Kept:
+        return Kept(self)
+
     def close(self) -> None:
         """Leave the terminal as it was."""
         if self._status is not None:
             self._status.stop()
             self._status = None
+
+
+class Kept:
+    """A thread's own view of a display with one line: what is kept is shown, and the line is left to who sees all."""
+
+    def __init__(self, display: Live) -> None:
+        self._display = display
+
+    def say(self, text: str) -> None:
+        self._display.say(text)
+
+    def work(self, what: str, done: int = 0, total: int = 0) -> None:
+        del what, done, total
+
+    def aside(self) -> Kept:
+        return self
 
 
 def share(done: int, total: int, seconds: float) -> str:

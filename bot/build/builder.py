@@ -7,6 +7,7 @@ file that is not as it was when the directory last built (see `_believed`). What
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +25,7 @@ from bot.build.cache import Cache, Entry
 from bot.build.closure import recorded
 from bot.build.diagnosis import Fault, Reader, fault
 from bot.build.submodules import Pin
-from bot.build.tree import State, Tree
+from bot.build.tree import State, Tree, held
 from bot.errors import InfraError, Stopped, UserError
 from bot.host import disk, process
 from bot.host.git import Repository
@@ -31,6 +33,7 @@ from bot.host.process import HeadTail
 from bot.model import Build, BuildKind, BuildSettings, BuildStatus, Recipe, Sha
 from bot.progress import Progress
 
+_POLL = 0.5  # seconds between looks at the stop event while another thread builds the same
 _LOG = 512 * 1024  # bytes of a build's log that are kept, head and tail
 _TARGET = re.compile(r"[a-z0-9_]+-softmmu\Z")
 _NOT_FIRMWARE = {".bz2", ".dts", ".txt", ".build", ".svg", ".in", ".mak", ""}  # suffixes in pc-bios; "": README
@@ -66,7 +69,7 @@ class Attempt:
 
 
 class Builder:
-    """Builds commits of one repository below `work`; safe to use beside other builders of other processes.
+    """Builds commits of one repository below `work`; for any number of threads, beside builders of other processes.
 
     One build directory for each recipe and target: sharing one between targets would save the objects that targets
     have in common (a third of a second target's full build), but an incremental build would then be stopped by
@@ -87,6 +90,9 @@ class Builder:
         self._work = work.absolute()
         self._progress = progress
         self._run = run
+        self._at_once = 1
+        self._turn = threading.Condition()
+        self._making = set[str]()  # keys that some thread builds now
         self._toolchains: dict[str, dict[str, str]] = {}
         with disk.writing(work):
             for name in ("trees", "home"):
@@ -102,28 +108,35 @@ class Builder:
         began = time.monotonic()
         job = self._job(commit, target, stop)
         key = recipes.artifact_key(commit, target, job.recipe, job.toolchain)
-        if (found := self._cache.find(key)) is not None:
-            return found
-        tree = Tree(job.place.build.parent, self._work / "modules", self._settings.submodules)
-        with disk.writing(self._work), tree.held(self._progress, stop):
-            if (found := self._cache.find(key)) is not None:  # another process built it while we waited
+        with self._alone(key, stop):
+            if (found := self._cache.find(key)) is not None:
                 return found
-            disk.require(self._work, self._settings.free_space, "build.free_space")
-            job = replace(job, deadline=time.monotonic() + self._settings.timeout)
-            attempt, steps = self._attempts(job, tree)
-            build = Build(
-                commit=commit,
-                target=target,
-                recipe=job.recipe.name,
-                status=BuildStatus.BUILT if attempt.ok else BuildStatus.FAILED,
-                kind=BuildKind.FULL if attempt.fresh else BuildKind.INCREMENTAL,
-                seconds=time.monotonic() - began,
-                steps=steps,
-                toolchain=tools.summary(job.toolchain),
-                error=attempt.error,
-                log=attempt.log,
-            )
-            return self._cache.add(key, self._entry(job, tree, build))
+            with disk.writing(self._work), held(self._trees(job), self._progress, stop) as tree:
+                if (found := self._cache.find(key)) is not None:  # another process built it while we waited
+                    return found
+                disk.require(self._work, self._settings.free_space, "build.free_space")
+                job = self._placed(job, tree)
+                attempt, steps = self._attempts(job, tree)
+                build = Build(
+                    commit=commit,
+                    target=target,
+                    recipe=job.recipe.name,
+                    status=BuildStatus.BUILT if attempt.ok else BuildStatus.FAILED,
+                    kind=BuildKind.FULL if attempt.fresh else BuildKind.INCREMENTAL,
+                    seconds=time.monotonic() - began,
+                    steps=steps,
+                    toolchain=tools.summary(job.toolchain),
+                    error=attempt.error,
+                    log=attempt.log,
+                )
+                return self._cache.add(key, self._entry(job, tree, build))
+
+    def beside(self, at_once: int) -> Builder:
+        """This builder for threads that build `at_once`: each has a tree of its own, and its share of the cores."""
+        other = copy.copy(self)  # what is shared are the cache and who builds what
+        other._at_once = at_once
+        other._progress = self._progress.aside() if at_once > 1 else self._progress
+        return other
 
     def cached(self, commit: Sha, target: str) -> bool:
         """Whether a build of `commit` is there already, as far as is seen without reading it."""
@@ -151,14 +164,48 @@ class Builder:
         if not _TARGET.match(target):
             raise UserError(f"target {target!r}: give a system emulator of QEMU, such as x86_64-softmmu")
         recipe = recipes.select(self._settings.recipes, lambda entry: self._has(commit, entry))
-        first = [tools.meson(recipe.meson, self._work / "tools")] if recipe.meson else []
-        folder = self._work / "trees" / f"{recipe.name}-{target}"
-        place = recipes.Place(target, folder / "src", folder / "build", self._settings.jobs or _cores())
-        env = recipes.environment(recipe, place, first, self._work / "home")
+        place = self._place(target, self._work / "trees" / f"{recipe.name}-{target}")
+        env = self._environment(recipe, place)
         if recipe.name not in self._toolchains:
             self._toolchains[recipe.name] = tools.versions(recipe, env)
         pins = submodules.pins(self._repository, commit, recipe)
         return Job(commit, target, recipe, place, env, pins, self._toolchains[recipe.name], stop)
+
+    def _place(self, target: str, folder: Path) -> recipes.Place:
+        jobs = max((self._settings.jobs or _cores()) // self._at_once, 1)
+        return recipes.Place(target, folder / "src", folder / "build", jobs)
+
+    def _environment(self, recipe: Recipe, place: recipes.Place) -> Mapping[str, str]:
+        first = [tools.meson(recipe.meson, self._work / "tools")] if recipe.meson else []
+        return recipes.environment(recipe, place, first, self._work / "home")
+
+    def _trees(self, job: Job) -> tuple[Tree, ...]:
+        """Where the job can be done, the first free one first."""
+        first = job.place.build.parent
+        others = (first.with_name(f"{first.name}-{number}") for number in range(2, self._at_once + 1))
+        return tuple(Tree(f, self._work / "modules", self._settings.submodules) for f in (first, *others))
+
+    def _placed(self, job: Job, tree: Tree) -> Job:
+        """The job in a tree; it has begun."""
+        place = self._place(job.target, tree.path)
+        deadline = time.monotonic() + self._settings.timeout
+        return replace(job, place=place, env=self._environment(job.recipe, place), deadline=deadline)
+
+    @contextmanager
+    def _alone(self, key: str, stop: threading.Event | None) -> Iterator[None]:
+        """One thread makes what a key names; others that want it wait. Raises `Stopped`."""
+        with self._turn:
+            while key in self._making:
+                if stop is not None and stop.is_set():
+                    raise Stopped("stopped while waiting for a build")
+                self._turn.wait(_POLL)
+            self._making.add(key)
+        try:
+            yield
+        finally:
+            with self._turn:
+                self._making.remove(key)
+                self._turn.notify_all()
 
     def _has(self, commit: Sha, entry: str) -> bool:
         """Whether a commit's tree has PATH, or a file PATH that holds TEXT, by `PATH:TEXT`."""
@@ -170,6 +217,7 @@ class Builder:
     def _attempts(self, job: Job, tree: Tree) -> tuple[Attempt, int]:
         """The attempt that decides, and the steps of all. The tree is left fit for the next commit."""
         tree.begin()
+        tree.renew(self._manner(job))
         try:
             tree.checkout(self._repository, job.commit, job.pins)
             before, used = tree.state, tree.used
@@ -309,8 +357,12 @@ class Builder:
     def _digest(self, job: Job) -> str:
         """All that configure depends on, of this commit and this machine."""
         inputs = [self._repository.entry(job.commit, path) for path in recipes.CONFIGURE_INPUTS]
-        parts = [inputs, recipes.digest(job.recipe), sorted(job.env.items()), sorted(job.toolchain.items())]
-        parts.append([(p.path, p.content) for p in job.pins])
+        parts = [inputs, self._manner(job), [(p.path, p.content) for p in job.pins]]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def _manner(self, job: Job) -> str:
+        """The part of that which is the same for all commits: recipe, environment, tools."""
+        parts = [recipes.digest(job.recipe), sorted(job.env.items()), sorted(job.toolchain.items())]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     # -- the artifact --------------------------------------------------------------------------------------------
@@ -325,6 +377,12 @@ class Builder:
         if not done.ok:
             kind = fault(done.output, done.returncode)
             raise InfraError(f"strip {binary}: {_last_line(done.output)}" + (f": {kind.value}" if kind else ""))
+        if self._at_once > 1 and str(tree.path).encode() in stripped.read_bytes():
+            raise UserError(
+                f"build.recipes.{job.recipe.name}: its binaries hold the path of the tree that they were built in, so "
+                "those of two trees cannot be compared; give gcc -ffile-prefix-map={source}=. and "
+                "-ffile-prefix-map={build}=build in its env, or build one at a time (bisect.jobs)"
+            )
         closure = recorded(tree.build, tree.relative, self._run, job.env)
         return Entry(build, stripped, dict(_firmware(tree.source / "pc-bios")), closure)
 

@@ -91,9 +91,15 @@ class Cache:
         return (self.path / key / "manifest.json").exists()
 
     def add(self, key: str, entry: Entry) -> Build:
-        """Publish an entry and evict what is too much; returns the build with its binary where it will stay."""
+        """Publish an entry and evict what is too much; returns the build with its binary where it will stay.
+
+        What is there already stays, for somebody may run it.
+        """
         new = self.path / "new"
         with self._lock, disk.writing(self.path):
+            if (there := self._read(key)) is not None:
+                self._use(key)
+                return dataclasses.replace(entry.build, binary=there.binary)
             shutil.rmtree(new, ignore_errors=True)  # of a process that was killed here: the lock is ours
             new.mkdir()
             try:

@@ -3,8 +3,9 @@
     trees/<recipe>-<target>/src       the commit's files, no .git, with content of submodules
     trees/<recipe>-<target>/build     the build directory, used from commit to commit
     trees/<recipe>-<target>/aside     the same, put away while a clean one is tried
+    trees/<recipe>-<target>-2/...     the same for a second build at the same time
 
-The paths never change, so that what is built does not depend on where or after what it was built.
+What is built does not depend on where or after what it was built: the recipe's flags leave the paths of a tree out.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,12 +37,13 @@ class State:
     """What the build directory is."""
 
     configured: str = ""  # digest of all that configure was given when it last succeeded; "": not configured
+    manner: str = ""  # digest of flags and tools: make does not know what other ones it has objects of
     good: Sha | None = None  # the last commit that built here
     dirty: bool = False  # a build began and did not end by itself: nothing here can be trusted
 
 
 class Tree:
-    """Sources and build directory of one (recipe, target); to be used inside `held`."""
+    """Sources and build directory of one (recipe, target); to be used inside `held`, below."""
 
     def __init__(self, path: Path, modules: Path, sources: Mapping[str, Submodule]) -> None:
         self.path = path
@@ -52,24 +54,6 @@ class Tree:
         self._note = path / "modules.json"
         self._state = path / "state.json"
         self._placer = Placer(self.source, self._note, modules, sources)
-
-    @contextmanager
-    def held(self, progress: Progress, stop: threading.Event | None) -> Iterator[None]:
-        """Have the tree for ourselves; waits for another process that builds in it. Raises `Stopped`."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path / "lock")
-        while True:
-            try:
-                lock.acquire(timeout=_POLL)
-                break
-            except Timeout:
-                progress.work(f"waiting for another build in {self.path}")
-                if stop is not None and stop.is_set():
-                    raise Stopped(f"stopped while waiting for {self.path}") from None
-        try:
-            yield
-        finally:
-            lock.release()
 
     # -- state ---------------------------------------------------------------------------------------------------
 
@@ -127,6 +111,12 @@ class Tree:
         self.build.mkdir()
         return True
 
+    def renew(self, manner: str) -> None:
+        """Start the build directory anew if it holds what was built in another manner."""
+        if self.state.manner != manner:
+            shutil.rmtree(self.build, ignore_errors=True)
+            self.update(configured="", good=None, manner=manner)
+
     def put_aside(self) -> None:
         """Have a clean build directory, and keep the used one."""
         shutil.rmtree(self._aside, ignore_errors=True)
@@ -141,3 +131,27 @@ class Tree:
 
     def drop_aside(self) -> None:
         shutil.rmtree(self._aside, ignore_errors=True)
+
+
+@contextmanager
+def held(trees: Sequence[Tree], progress: Progress, stop: threading.Event | None) -> Iterator[Tree]:
+    """Have one of the trees for ourselves, the first that is free; waits for those who build there.
+
+    Raises `Stopped`.
+    """
+    while True:
+        for tree in trees:
+            tree.path.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(tree.path / "lock")
+            try:
+                lock.acquire(blocking=False)
+            except Timeout:
+                continue
+            try:
+                yield tree
+            finally:
+                lock.release()
+            return
+        progress.work(f"waiting for another build in {trees[0].path}")
+        if (stop or threading.Event()).wait(_POLL):
+            raise Stopped(f"stopped while waiting for {trees[0].path}")

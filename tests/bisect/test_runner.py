@@ -46,6 +46,9 @@ class Watcher:
     def work(self, what: str, done: int = 0, total: int = 0) -> None:
         self.working.append(what)
 
+    def aside(self) -> Watcher:
+        return self
+
 
 def ask(history: History, world: World, record: Callable[[Build | Run], object], **more: object) -> Search:
     good, bad = history["0"], list(history.shas.values())[-1]

@@ -101,6 +101,9 @@ class Watcher:
     def work(self, what: str, done: int = 0, total: int = 0) -> None:
         self.worked.append((what, done, total))
 
+    def aside(self) -> Watcher:
+        return self
+
 
 class Project:
     """A git repository; each commit is the last one's files with changes on top."""

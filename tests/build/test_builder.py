@@ -8,12 +8,14 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from bot.config import load
 from bot.errors import InfraError, Stopped, UserError
 from bot.host import process
 from bot.host.process import Completed
@@ -116,12 +118,19 @@ def test_configure_runs_again_when_it_changes(project: Project, work: Path) -> N
     assert (build.kind, build.steps) == (BuildKind.INCREMENTAL, 1)  # the same commands: only the link
 
 
-def test_configure_runs_again_when_the_recipe_changes(project: Project, work: Path) -> None:
-    project.builder(work).build(project.first, TARGET)
-    changed = dataclasses.replace(NINJA, env={"CFLAGS": "-O1"})
-    build = project.builder(work, recipes=(changed,)).build(project.first, TARGET)
-    assert build.kind is BuildKind.INCREMENTAL  # another artifact: not the cached one
-    assert configured(work) == 2
+@STYLES
+def test_other_flags_get_a_clean_directory(project: Project, work: Path, style: str) -> None:
+    """make does not know with which flags the objects were made that it finds."""
+    styled(project, style)
+    commit = project.commit({"dev.c": "#ifndef DEV\n#define DEV 2\n#endif\nint dev(void) { return DEV; }\n"})
+    sources = {"configure": CONFIGURE.replace("gcc -I.", "$CC -I.")}
+    commit = project.commit(sources)
+    recipe = MAKE if style == "make" else NINJA
+    for number in ("3", "4"):
+        changed = dataclasses.replace(recipe, env={"CC": f"gcc -DDEV={number}"})
+        build = project.builder(work, recipes=(changed,)).build(commit, TARGET)
+        assert (says(build), build.kind) == (f"QEMU emulator version 7.{number}", BuildKind.FULL)
+        assert configured(work, style) == 1
 
 
 @STYLES
@@ -412,3 +421,87 @@ def test_two_builders_of_one_commit_build_it_once(project: Project, work: Path) 
     assert sorted(b.kind for b in builds) == ["cached", "cached", "full"]
     assert ran.count("strip") == 1
     assert MAKE.name not in {b.recipe for b in builds}
+
+
+TOGETHER = "const char *where(void) { return __FILE__; }\nint dev(void) { return where()[0] ? %d : 0; }\n"
+SHIPPED = load(environ={}).build_settings.recipes
+MAPPED = dataclasses.replace(NINJA, env={"CC": f"gcc {SHIPPED[0].env['CFLAGS']}"})
+
+
+def told_apart(project: Project, *numbers: int) -> list[str]:
+    """Commits of a project whose binaries hold the name of a source file."""
+    project.commit({"configure": CONFIGURE.replace("command = gcc -I.", "command = $CC -I.")})
+    return [project.commit({"dev.c": TOGETHER % number}) for number in numbers]
+
+
+def test_builds_at_the_same_time_have_a_tree_and_cores_each_and_make_the_same_bytes(
+    project: Project, work: Path, tmp_path: Path
+) -> None:
+    commits = told_apart(project, 3, 4)
+    both = threading.Barrier(2)
+    ran: list[Path] = []
+
+    def run(argv: Sequence[str], **keywords: Any) -> Completed:
+        if argv[:2] == ["ninja", "-j3"]:
+            both.wait(60)  # each waits for the other: they do build at the same time
+            ran.append(keywords["cwd"])
+        return process.run(argv, **keywords)
+
+    builder = project.builder(work, run=run, recipes=(MAPPED,), jobs=7).beside(2)
+    with ThreadPoolExecutor(2) as pool:
+        builds = list(pool.map(lambda commit: builder.build(commit, TARGET), commits))
+    assert [says(build)[-3:] for build in builds] == ["7.3", "7.4"]
+    assert len(ran) == 2 and set(ran) == {work / f"trees/ninja-{TARGET}{end}/build" for end in ("", "-2")}
+    for build in builds:
+        alone = project.builder(tmp_path / build.commit, recipes=(MAPPED,)).build(build.commit, TARGET)
+        assert alone.binary is not None and build.binary is not None
+        assert alone.binary.sha256 == build.binary.sha256
+    shas = {build.binary.sha256 for build in builds if build.binary}
+    assert len(shas) == 2
+
+
+def test_all_shipped_recipes_keep_paths_out_alike() -> None:
+    assert {recipe.env["CFLAGS"] for recipe in SHIPPED} == {SHIPPED[0].env["CFLAGS"]}
+
+
+def test_binaries_that_hold_the_path_of_their_tree_are_not_built_in_several(project: Project, work: Path) -> None:
+    (commit,) = told_apart(project, 3)
+    bare = dataclasses.replace(NINJA, env={"CC": "gcc"})
+    builder = project.builder(work, recipes=(bare,))
+    with pytest.raises(UserError, match=r"build\.recipes\.ninja: .* -ffile-prefix-map=\{source\}=\."):
+        builder.beside(2).build(commit, TARGET)
+    assert builder.beside(1).build(commit, TARGET).status is BuildStatus.BUILT
+
+
+def test_what_two_threads_want_is_built_once(project: Project, work: Path) -> None:
+    ran: list[str] = []
+
+    def run(argv: Sequence[str], **keywords: Any) -> Completed:
+        ran.append(Path(argv[0]).name)
+        time.sleep(0.3)
+        return process.run(argv, **keywords)
+
+    builder = project.builder(work, run=run).beside(3)
+    with ThreadPoolExecutor(3) as pool:
+        builds = list(pool.map(lambda _: builder.build(project.first, TARGET), range(3)))
+    assert sorted(b.kind for b in builds) == ["cached", "cached", "full"]
+    assert ran.count("strip") == 1
+    assert not (work / f"trees/ninja-{TARGET}-2").exists()
+
+
+def test_a_stop_ends_the_wait_for_a_free_tree(project: Project, work: Path) -> None:
+    slow, other = project.commit({"gen.sh": "sleep 60\n"}), project.commit({"dev.c": "int dev(void) { return 1; }\n"})
+    stop, watcher = threading.Event(), Watcher()
+    builder = project.builder(work, watcher)
+
+    def waiting() -> bool:
+        return any(what.startswith("waiting for another build") for what, _, _ in watcher.worked)
+
+    with ThreadPoolExecutor(2) as pool:
+        builds = [pool.submit(builder.build, commit, TARGET, stop=stop) for commit in (slow, other)]
+        deadline = time.monotonic() + 50
+        while not waiting() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert waiting()
+        stop.set()
+        assert all(isinstance(build.exception(), Stopped) for build in builds)

@@ -51,6 +51,15 @@ def test_what_comes_back_is_what_went_in(tmp_path: Path) -> None:
     assert (found.binary.data_dir / "slof.bin").read_bytes() == b"rom" * 100000
 
 
+def test_what_is_there_is_not_replaced_under_who_runs_it(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "c", 100 * MIB)
+    first = cache.add("one", entry(tmp_path, 1)).binary
+    assert first is not None
+    inode = first.path.stat().st_ino
+    assert cache.add("one", entry(tmp_path, 1)).binary == first
+    assert first.path.stat().st_ino == inode
+
+
 def test_a_failed_build_is_remembered(tmp_path: Path) -> None:
     Cache(tmp_path / "c", 100 * MIB).add("one", failed(1))
     found = Cache(tmp_path / "c", 100 * MIB).find("one")

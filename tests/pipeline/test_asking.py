@@ -79,6 +79,9 @@ class Said(Progress):
     def work(self, what: str, done: int = 0, total: int = 0) -> None:
         raise AssertionError(what)
 
+    def aside(self) -> Said:
+        return self
+
 
 def test_kvm_that_cannot_be_used_is_told_and_missed_only_where_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.host.kvm.why_not", {"x86_64": None, "ppc64": "the host is x86_64"}.get)

@@ -1,0 +1,50 @@
+"""What goes on, as a log and a terminal show it: one piece of work, and several at a time."""
+
+from __future__ import annotations
+
+import io
+import re
+
+from rich.console import Console
+
+from bot.terminal import Live, Plain
+
+
+def lines(stream: io.StringIO) -> list[str]:
+    return [re.sub(r"^\d\d:\d\d:\d\d ", "", text) for text in stream.getvalue().splitlines()]
+
+
+def test_a_log_tells_of_each_piece_now_and_then() -> None:
+    stream, now = io.StringIO(), [0.0]
+    log = Plain(stream, lambda: now[0])
+    for done in range(101):
+        now[0] += 0.5
+        log.work("building a", done, 100)
+        log.aside().work("building b", done, 200)
+    log.say("a is good")
+    assert lines(stream) == [
+        "building a (0 of 100)",
+        "building b (0 of 200)",
+        "building a (40 of 100, about 30 s left)",
+        "building b (40 of 200, about 80 s left)",
+        "building a (80 of 100, about 10 s left)",
+        "building b (80 of 200, about 60 s left)",
+        "a is good",
+    ]
+
+
+def test_a_terminal_has_one_line_that_threads_leave_to_who_sees_all() -> None:
+    stream = io.StringIO()
+    display = Live(Console(file=stream, force_terminal=True, width=80))
+    try:
+        display.work("testing 2 commits: a, b")
+        thread = display.aside()
+        thread.work("building a", 1, 9)
+        thread.aside().work("building b", 2, 9)
+        thread.say("a: once more in a clean directory")
+        display.work("testing 1 commit: b")
+    finally:
+        display.close()
+    shown = stream.getvalue()
+    assert "testing 2 commits: a, b" in shown and "a: once more in a clean directory" in shown
+    assert "building" not in shown
