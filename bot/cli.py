@@ -128,6 +128,9 @@ def run(settings: Settings, once: bool) -> int:
 @click.option("--symptom", type=FILE, metavar="FILE", help="Bad means the failure that this log tells of; - for stdin.")
 @click.option("--skip", multiple=True, metavar="REV", help="A commit that is not to be tested. Repeatable.")
 @click.option("--runs", type=click.IntRange(3), metavar="N", help="Run culprit and parents at least so often.")
+@click.option(
+    "--jobs", type=click.IntRange(1, 64), metavar="K", help="Test K commits at a time.  [default: bisect.jobs]"
+)
 @click.option("--first-parent", is_flag=True, help="Search merges of master alone, each as a whole.")
 @click.option("--find-fix", is_flag=True, help="Find what cured the failure: OLD..NEW, where OLD fails and NEW passes.")
 @click.option("--log", type=FILE, metavar="FILE", help="Write the log, for `git bisect replay`, however it ends.")
@@ -149,8 +152,8 @@ def run(settings: Settings, once: bool) -> int:
 @click.pass_obj
 def bisect(
     settings: Settings, range_: str | None, command: tuple[str, ...], typed: Typed, sides: Sides, repo: Path | None,
-    plan: bool, out: Path | None, symptom: Path | None, skip: tuple[str, ...], runs: int | None, first_parent: bool,
-    find_fix: bool, log: Path | None, siblings: tuple[str, ...], side_test: str, resume: bool,
+    plan: bool, out: Path | None, symptom: Path | None, skip: tuple[str, ...], runs: int | None, jobs: int | None,
+    first_parent: bool, find_fix: bool, log: Path | None, siblings: tuple[str, ...], side_test: str, resume: bool,
 ) -> int:  # fmt: skip
     """Find the first bad commit of GOOD..BAD, and confirm it.
 
@@ -189,6 +192,7 @@ def bisect(
         symptom=symptom,
         skip=skip,
         runs=runs,
+        jobs=jobs,
         first_parent=first_parent,
         find_fix=find_fix,
         log=log,

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from queue import LifoQueue
 
 from bot.build.builder import Builder
 from bot.errors import InfraError, UserError
@@ -63,6 +64,10 @@ class Rig:
     smokes: int = 1  # at once
     controls: Controls = field(default_factory=Controls)
     goldens: Goldens | None = None  # recorded streams of baselines; None: sources are live
+
+    def beside(self, at_once: int) -> Rig:
+        """This rig for threads that perform `at_once` jobs, with a build tree each."""
+        return replace(self, builder=self.builder.beside(at_once), progress=_aside(self.progress, at_once))
 
     def profile(self, case: Case) -> Profile:
         try:
@@ -237,6 +242,10 @@ def _sides(case: Case, binary: Binary, other: Binary | None) -> tuple[Binary, Bi
     return (far, binary) if case.direction is Direction.FORWARD else (binary, far)
 
 
+def _aside(progress: Progress, at_once: int) -> Progress:
+    return progress.aside() if at_once > 1 else progress
+
+
 def _list(names: Mapping[str, object]) -> str:
     return ", ".join(names) or "none"
 
@@ -249,14 +258,27 @@ COMMAND = Case(target="any", machine="any", profile="command")
 
 @dataclass(frozen=True, slots=True)
 class CommandRig:
-    """A worktree that is moved from commit to commit, and the command that is run in it."""
+    """Worktrees that are moved from commit to commit, and the command that is run in them."""
 
     repository: Repository
     argv: tuple[str, ...]
-    tree: Path
+    tree: Path  # the first worktree; others are beside it, by number
     timeout: float
     progress: Progress
     stop: threading.Event
+    trees: LifoQueue[Path] = field(default_factory=LifoQueue)  # that are free: one for each run at a time
+
+    def __post_init__(self) -> None:
+        if self.trees.empty():
+            self.trees.put(self.tree)
+
+    def beside(self, at_once: int) -> CommandRig:
+        """This rig for threads that perform `at_once` jobs, with a worktree each."""
+        trees: LifoQueue[Path] = LifoQueue()
+        for number in range(at_once, 1, -1):
+            trees.put(self.tree.with_name(f"{self.tree.name}-{number}"))
+        trees.put(self.tree)
+        return replace(self, trees=trees, progress=_aside(self.progress, at_once))
 
     def setup(self) -> str:
         """Digest of the command: its words, and the files that they name, for a script may be edited between starts.
@@ -273,9 +295,13 @@ class CommandRig:
 def perform_command(job: Test, rig: CommandRig) -> Iterator[Build | Run]:
     """Run the command on job.commit: exit 0 is good, 125 cannot be tested, 1-127 bad, all else ends the search."""
     for _ in range(job.times):
-        rig.repository.worktree(job.commit, rig.tree)
-        rig.progress.work(f"running {rig.argv[0]} on {job.commit[:12]}")
-        done = process.run(rig.argv, cwd=rig.tree, timeout=rig.timeout, stop=rig.stop)
+        tree = rig.trees.get()
+        try:
+            rig.repository.worktree(job.commit, tree)
+            rig.progress.work(f"running {rig.argv[0]} on {job.commit[:12]}")
+            done = process.run(rig.argv, cwd=tree, timeout=rig.timeout, stop=rig.stop)
+        finally:
+            rig.trees.put(tree)
         code = done.returncode
         if done.timed_out or not 0 <= code <= 127:
             how = f"took more than {rig.timeout:.0f} s" if done.timed_out else f"exited {code}"

@@ -200,6 +200,7 @@ class Executor(_Section):
 class Bisect(_Section):
     min_runs: int = Field(ge=3, le=10_000)
     max_runs: int = Field(ge=3, le=10_000)
+    jobs: int = Field(ge=1, le=64)
 
 
 class Report(_Section):

@@ -25,6 +25,7 @@ from bot.host import process
 from bot.model import Commit, Sha
 
 _PIECE = 1 << 18  # bytes that `stream` gives at once
+_ADDING = threading.Lock()  # `git worktree prune` may take away what an `add` beside it is about to make
 _NETWORK = 3600.0  # seconds for a clone or a fetch
 _HEX = re.compile(r"[0-9a-f]{40}\Z")
 _RELEASE = re.compile(r"v?(\d+(?:\.\d+){1,2}(?:-rc\d+)?)\Z")
@@ -378,8 +379,9 @@ class Repository:
                 self._call("checkout", "--quiet", "--force", "--detach", sha, cwd=path)
                 return
         shutil.rmtree(path, ignore_errors=True)
-        self._call("worktree", "prune")
-        self._call("worktree", "add", "--quiet", "--force", "--force", "--detach", str(path), sha)
+        with _ADDING:
+            self._call("worktree", "prune")
+            self._call("worktree", "add", "--quiet", "--force", "--force", "--detach", str(path), sha)
 
     def compose(self, base: Sha, ops: Sequence[Op]) -> Sha | Conflict:
         """base with ops applied in turn, as a real commit under refs/bot/, with fixed identity and dates.

@@ -90,6 +90,7 @@ class Request:
     symptom: Path | None = None  # a log: bad means the failure that it tells of
     skip: tuple[str, ...] = ()  # revisions that are not tested
     runs: int | None = None  # of culprit and parents at least, instead of bisect.min_runs
+    jobs: int | None = None  # commits tested at a time, instead of bisect.jobs
     first_parent: bool = False  # a merge stands for all that it brought
     find_fix: bool = False  # the older end fails, the newer one passes
     log: Path | None = None  # where the log goes besides
@@ -106,8 +107,8 @@ def exit_code(finding: Finding) -> int:
 def bisect(config: Config, work: Path, request: Request, progress: Progress, stop: threading.Event) -> int:
     """Answer a request; prints the summary, writes the files, returns the exit code."""
     signature, symptom = _symptom(request)
-    if request.runs is not None:
-        config = _with_runs(config, request.runs)
+    config = _with_limits(config, request)
+    jobs = config.bisect.jobs
     with coordinator(work), noted(work, () if request.plan else request.typed):
         repository = open_clone(config, work, request.repo, progress, stop)
         (good_name, good), (bad_name, bad) = ends(request.range, repository)
@@ -129,7 +130,10 @@ def bisect(config: Config, work: Path, request: Request, progress: Progress, sto
                 _regression((COMMAND,), good, bad), question, *names, command=rig.setup(),
                 skip=skip, first_parent=request.first_parent,
             )  # fmt: skip
-            return _conclude(desk, asked, lambda job: perform_command(job, rig), request)
+            workers = rig.beside(jobs)
+            return _conclude(
+                desk, asked, request, lambda job: perform_command(job, rig), lambda job: perform_command(job, workers)
+            )
         target = target_of(config, request.target)
         if not request.machines:
             raise UserError("--machine TYPE is missing: the machine type that fails, e.g. --machine pc-q35-9.2")
@@ -156,7 +160,8 @@ def bisect(config: Config, work: Path, request: Request, progress: Progress, sto
             and not request.sides.source_side,
             turn=request.side_test is SideTests.TURN,
         )  # fmt: skip
-        return _conclude(desk, asked, lambda job: perform(job, desk.rig), request)
+        several = desk.rig.beside(jobs)
+        return _conclude(desk, asked, request, lambda job: perform(job, desk.rig), lambda job: perform(job, several))
 
 
 def _symptom(request: Request) -> tuple[Signature | None, str]:
@@ -174,11 +179,13 @@ def _symptom(request: Request) -> tuple[Signature | None, str]:
     return found, text
 
 
-def _with_runs(config: Config, runs: int) -> Config:
+def _with_limits(config: Config, request: Request) -> Config:
     limits = config.bisect
-    if not runs <= limits.max_runs:
-        raise UserError(f"--runs {runs}: at most bisect.max_runs, which is {limits.max_runs}")
-    return config.model_copy(update={"bisect": limits.model_copy(update={"min_runs": runs})})
+    if request.runs is not None and request.runs > limits.max_runs:
+        raise UserError(f"--runs {request.runs}: at most bisect.max_runs, which is {limits.max_runs}")
+    typed = {"min_runs": request.runs, "jobs": request.jobs}
+    changes = {key: value for key, value in typed.items() if value is not None}
+    return config.model_copy(update={"bisect": limits.model_copy(update=changes)})
 
 
 def _skipped(request: Request, repository: Repository, both: tuple[Sha, Sha]) -> frozenset[Sha]:
@@ -209,10 +216,10 @@ def _regression(cases: tuple[Case, ...], good: Sha, bad: Sha) -> Regression:
     return Regression("", Signature("unknown"), cases, good, bad)
 
 
-def _conclude(desk: Bench, asked: Asked, perform: Perform, request: Request) -> int:
+def _conclude(desk: Bench, asked: Asked, request: Request, perform: Perform, searching: Perform) -> int:
     """Search, print how it ended, and write the files of a finding that names commits."""
     try:
-        report, found = investigate(desk, asked, perform)
+        report, found = investigate(desk, asked, perform, searching)
     except Elsewhere as elsewhere:
         range_ = f"{name(asked.good_name)}..{name(asked.bad_name)}"
         desk.progress.say(f"{range_} is not searched: what is found there is exposed by it at most (--side-test tell)")
@@ -238,6 +245,7 @@ def other_side(desk: Bench, asked: Asked, question: Question, test: SideTest) ->
         raise ValueError("the side test names no range of the pinned side")
     desk.progress.say(f"searching {branch.good_name}..{branch.bad_name}, the pinned side")
     turned = turned_bench(desk, question, asked.bad_name)
+    several = turned.rig.beside(desk.config.bisect.jobs)
     cases = tuple(turned_case(question, c) for c in asked.regression.cases if c.baseline == question.case.baseline)
     case = turned_case(question, question.case)
     return investigate(
@@ -252,6 +260,7 @@ def other_side(desk: Bench, asked: Asked, question: Question, test: SideTest) ->
             sides=test,
         ),
         lambda job: perform(job, turned.rig),
+        lambda job: perform(job, several),
     )
 
 
@@ -290,7 +299,7 @@ def plan(desk: Bench, good: Sha, bad: Sha, good_name: str, bad_name: str, *, bui
     measured = kinds[BuildKind.FULL] + kinds[BuildKind.INCREMENTAL]
     each = statistics.mean(measured) if measured else _SECONDS_A_BUILD
     source = f"the mean of {len(measured)} builds here" if measured else "not measured here yet"
-    disk = _GIB_A_TREE + builds * _MIB_A_BINARY / 1024
+    disk = _GIB_A_TREE * desk.config.bisect.jobs + builds * _MIB_A_BINARY / 1024
     lines = [
         f"{good_name}..{bad_name}: {count} commits, about {steps} steps",
         f"builds: about {builds}, besides what is in the cache; {each:.0f} s each ({source})",

@@ -245,7 +245,9 @@ def _follow(desk: Bench, regression: Regression, runs: Sequence[Run], others: Se
         scope=scope,
         not_run=not_run(desk.config, (*regression.cases, *scope)),
     )
-    report, found = investigate(desk, asked, Together.of(desk, lambda job: perform(job, desk.rig), others))
+    several = desk.rig.beside(desk.config.bisect.jobs)
+    together = Together.of(desk, lambda job: perform(job, several), others)
+    report, found = investigate(desk, asked, lambda job: perform(job, desk.rig), together)
     more = _other_side(desk, asked, report)  # first: while this is not concluded, a killed cycle comes back to it
     report = _split(desk, report)
     publish(desk, report, found, _out(desk))

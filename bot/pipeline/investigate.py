@@ -80,8 +80,12 @@ class Asked:
     sides: SideTest | None = None  # the side test that this search comes from: it is about the pinned side
 
 
-def investigate(bench: Bench, asked: Asked, perform: Perform) -> tuple[Report, Search]:
+def investigate(
+    bench: Bench, asked: Asked, perform: Perform, searching: Perform | None = None
+) -> tuple[Report, Search]:
     """Answer a question, recording each fact as it comes. Raises what perform raises; recorded facts stay.
+
+    `searching` performs the tests of the search, `bisect.jobs` at a time, in threads; None: `perform`, one by one.
 
     `Elsewhere` is raised where `asked.turn` allows it and the side test points at the pinned side.
     """
@@ -108,13 +112,16 @@ def investigate(bench: Bench, asked: Asked, perform: Perform) -> tuple[Report, S
         return everything.gathered(weights, dag) if weights and asked.first_parent else weights
 
     costing = None if asked.command else Costing.of(bench, dag, question.case, recorded)
-    mending = Mending(bench, question, dag, setup, perform, asked.skip)
+    mending = Mending(bench, question, dag, setup, searching or perform, asked.skip)
     found = search(
         question, dag, mending, costing.keep if costing else bench.keep, bench.progress, known=known, merge_base=base,
         rules=Rules(min_runs=limits.min_runs, max_runs=limits.max_runs), weigh=before_first_probe, cost=costing,
+        jobs=limits.jobs if searching else 1,
     )  # fmt: skip
     finding = found.finding
-    if isinstance(finding, Inconclusive) and found.steps[-1].runs[-1].outcome is Outcome.INFRA:
+    state = found.bisection
+    lost = any(state.count(step.commit).infra > state.rules.infra_retries for step in found.steps)
+    if isinstance(finding, Inconclusive) and lost:
         raise InfraError(finding.why)  # the machine's failure is no finding: the same question goes on later
     if isinstance(finding, FirstFixed):
         finding = _fix(bench, asked, finding, found.question, perform)
@@ -291,7 +298,7 @@ def _report(
         accel="" if asked.command else question.case.accel,
         toolchain=builds[-1].toolchain if builds else "",
         host=host(),
-        seconds=max(seconds, worked),  # a search that was gone on with took what it took before, too
+        seconds=max(seconds, worked / bench.config.bisect.jobs),  # one that was gone on with took time before, too
         fixed_by=later_fixes(repository, culprit) if culprit else None,
         profile=None if asked.command else bench.rig.profile(question.case),
         paths=repository.paths(blamed) if blamed else None,

@@ -8,6 +8,7 @@ mends, where that came later and it does not apply before). Else the commit stay
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -28,7 +29,11 @@ Perform = Callable[[Test], Iterator[Build | Run]]
 
 @dataclass(slots=True)
 class Mending:
-    """A `perform` for one search, around another."""
+    """A `perform` for one search, around another; it may be called in several threads.
+
+    One commit is mended at a time, for what is found out then serves the next. What is recorded meanwhile is read from
+    the store, each time over a connection of its own.
+    """
 
     bench: Bench
     question: Question
@@ -38,6 +43,7 @@ class Mending:
     skip: frozenset[Sha] = frozenset()
     _used: dict[Sha, tuple[Sha, ...]] = field(default_factory=dict)  # by commit: what it is tested with
     _neutral: dict[tuple[Sha, ...], bool] = field(default_factory=dict)
+    _turn: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, job: Test) -> Iterator[Build | Run]:
         picks = self._used.get(job.commit) or self._recorded(job.commit)
@@ -52,7 +58,9 @@ class Mending:
             if isinstance(fact, Run) and fact.case == self.question.case and self._cannot(fact):
                 untested = fact
         if untested is not None and job.commit in self.dag and job.commit != self.question.bad:
-            yield from self._mend(job, untested)
+            with self._turn:
+                facts = self._mend(job, untested)
+            yield from facts
 
     def _recorded(self, commit: Sha) -> tuple[Sha, ...]:
         runs = self.bench.store.runs(commit=commit, cases=[self.question.case], setups=[self.setup], logs=False)
@@ -63,7 +71,8 @@ class Mending:
 
     # -- trying ----------------------------------------------------------------------------------------------------
 
-    def _mend(self, job: Test, untested: Run) -> Iterator[Build | Run]:
+    def _mend(self, job: Test, untested: Run) -> list[Build | Run]:
+        """What the commit says with the first set that makes it testable and is neutral; nothing if there is none."""
         offers = self._offers(job.commit, untested.observation.message)
         tried = 0
         for chosen in sets(offers):
@@ -80,11 +89,11 @@ class Mending:
                 continue
             if self._is_neutral(chosen):
                 self._used[job.commit] = picks
-                yield from facts
-                return
+                return facts
             self.bench.progress.say(
                 f"{_names(chosen)} may change the answer, so {job.commit[:12]} stays skipped with it"
             )
+        return []
 
     def _with(self, job: Test, composed: Sha, picks: tuple[Sha, ...]) -> Iterator[Build | Run]:
         for fact in self.perform(replace(job, commit=composed)):

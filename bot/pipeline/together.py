@@ -5,6 +5,7 @@ A build takes minutes and a smoke a fraction of a second. The runs are recorded,
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -26,12 +27,16 @@ def lead(regression: Regression) -> Case:
 
 @dataclass(slots=True)
 class Together:
-    """A `perform` for one search, around another, that also runs the cases of others; those runs it records itself."""
+    """A `perform` for one search, around another, that also runs the cases of others; those runs it records itself.
+
+    It may be called in several threads.
+    """
 
     bench: Bench
     perform: Perform
     others: list[Bisection]
     _tried: set[tuple[Sha, Case]] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)  # of the two before
 
     @classmethod
     def of(cls, bench: Bench, perform: Perform, others: Iterable[Regression]) -> Together:
@@ -53,11 +58,13 @@ class Together:
         return cls(bench, perform, states)
 
     def __call__(self, job: Test) -> Iterator[Build | Run]:
-        more = tuple(dict.fromkeys(self._more(job))) if job.times == 1 else ()
-        self._tried |= {(job.commit, case) for case in more}
+        with self._lock:
+            more = tuple(dict.fromkeys(self._more(job))) if job.times == 1 else ()
+            self._tried |= {(job.commit, case) for case in more}
         for fact in self.perform(replace(job, cases=(*job.cases, *more))):
             if isinstance(fact, Run) and fact.case in more:
-                self._keep(fact)
+                with self._lock:
+                    self._keep(fact)
             else:
                 yield fact
 
