@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.pipeline.test_together import culprits
+from tests.pipeline.test_together import history as committed
 from tests.test_cli import place, wait_gone
 from tests.test_killed import DRAWING, bot, ended, lines, recorded
-from tests.testing.fastqemu import BROKEN, GOOD, SMALLER
+from tests.testing.fastqemu import ABORTS, BROKEN, GOOD, SMALLER, only
 from tests.testing.history import History, draw
 
 
@@ -117,3 +119,15 @@ def test_two_builds_at_a_time(tmp_path: Path) -> None:
     assert f"first bad commit: {here.shas[5][:12]}" in done.stdout
     assert "testing 2 commits: " in done.stderr
     assert (tmp_path / "work/trees/fast-x86_64-softmmu-2/build").is_dir()
+
+
+@pytest.mark.timeout(400)
+def test_the_watch_searches_with_several_jobs_and_tests_for_others_meanwhile(tmp_path: Path) -> None:
+    here = place(tmp_path, GOOD)
+    run = ("--set", "bisect.min_runs=3", "--set", "bisect.jobs=2", "run", "--once")
+    here.run(*run, code=0)
+    breaks = {2: only("i440fx-7.1", ABORTS), 5: only("i440fx-7.2", SMALLER)}
+    shas = committed(here, breaks, 8)
+    done = here.run(*run, code=10, timeout=300)
+    assert "2 new regressions" in done.stderr and "testing 2 commits: " in done.stderr
+    assert culprits(here, "work") == {"pc-i440fx-7.1": shas[2], "pc-i440fx-7.2": shas[5]}

@@ -21,8 +21,9 @@ class Crew:
     def __init__(self, perform: Perform, size: int) -> None:
         self._perform = perform
         self._pool = ThreadPoolExecutor(size, "test")
-        self._steps: dict[Future[Build | Run | None], tuple[Test, Iterator[Build | Run]]] = {}
-        self._taken: tuple[Test, Iterator[Build | Run]] | None = None  # the test whose fact was taken last
+        self._tests: dict[Sha, tuple[Test, Iterator[Build | Run]]] = {}  # that go on, in the order they began
+        self._steps: dict[Future[Build | Run | None], Sha] = {}
+        self._taken: Sha | None = None  # the commit whose fact was taken last
 
     def __enter__(self) -> Crew:
         return self
@@ -32,34 +33,35 @@ class Crew:
     ) -> None:
         """Wait for the steps that go on; the tests go no further."""
         self._pool.shutdown(wait=True, cancel_futures=True)
-        for _, facts in (*self._steps.values(), *([self._taken] if self._taken else [])):
+        for _, facts in self._tests.values():
             if isinstance(facts, Generator):
                 facts.close()
 
     @property
     def busy(self) -> tuple[Sha, ...]:
-        """The commits under test, the longest first."""
-        tests = [test for test, _ in self._steps.values()]
-        return tuple(test.commit for test in ([self._taken[0], *tests] if self._taken else tests))
+        """The commits under test, in the order they were begun."""
+        return tuple(self._tests)
 
     def begin(self, test: Test) -> None:
         """Have a test performed; there must be a free thread."""
-        self._step(test, self._perform(test))
+        self._tests[test.commit] = test, self._perform(test)
+        self._step(test.commit)
 
     def take(self) -> tuple[Test, Build | Run | BaseException | None]:
         """The next fact of any test: waits for it. None: that test has ended; an exception ended it."""
         if self._taken is not None:
-            self._step(*self._taken)
+            self._step(self._taken)
             self._taken = None
         wait(self._steps, return_when=FIRST_COMPLETED)
         ended = next(step for step in self._steps if step.done())
-        test, facts = self._steps.pop(ended)
-        error = ended.exception()
-        if error is not None:
-            return test, error
-        fact = ended.result()
-        self._taken = None if fact is None else (test, facts)
+        commit = self._steps.pop(ended)
+        test, _ = self._tests[commit]
+        fact = ended.exception() or ended.result()
+        if fact is None or isinstance(fact, BaseException):
+            del self._tests[commit]
+        else:
+            self._taken = commit
         return test, fact
 
-    def _step(self, test: Test, facts: Iterator[Build | Run]) -> None:
-        self._steps[self._pool.submit(next, facts, None)] = test, facts
+    def _step(self, commit: Sha) -> None:
+        self._steps[self._pool.submit(next, self._tests[commit][1], None)] = commit

@@ -111,25 +111,28 @@ def search(
     began = clock()
     state = Bisection.start(question, dag, merge_base=merge_base, rules=rules)
     state, diary = _recall(state, known)
-    state = _weighed(state, weigh)
     earlier = len(state.runs)
     if earlier:
         progress.say(f"{earlier} runs at {len(diary)} commits were recorded before and are not repeated")
     told, new = state, 0
-    begun: dict[Sha, Bisection] = {}
+    begun: dict[Sha, tuple[Bisection, str]] = {}  # by commit under test: the state that asked for it, and why
+    shown: tuple[Sha, ...] = ()
     trouble: BaseException | None = None
     with Crew(perform, jobs) as crew:
         while True:
             free = 0 if trouble else jobs - len(crew.busy)
+            state = _weighed(state, weigh) if free else state
             for job in state.next_jobs(free, cost or _cost(state), crew.busy) if free else ():
                 why = state.why(job.commit, beside=bool(crew.busy))
                 new += job.commit not in diary
                 diary.setdefault(job.commit, _Step(why))
-                begun[job.commit] = state
+                begun[job.commit], shown = (state, why), ()
                 crew.begin(job)
-                _announce(state, crew.busy, why, diary, progress)
             if not crew.busy:
                 break
+            if crew.busy != shown:
+                shown = crew.busy
+                _announce(state, shown, begun[shown[-1]][1], diary, progress)
             job, fact = crew.take()
             if isinstance(fact, BaseException):
                 _regret(fact, crew.busy, progress)
@@ -139,11 +142,10 @@ def search(
                 record(fact)
                 diary[job.commit].add(fact)
                 state = state.observe(fact) if isinstance(fact, Run) else state
-            elif state.count(job.commit) == begun[job.commit].count(job.commit):
+            elif state.count(job.commit) == begun[job.commit][0].count(job.commit):
                 trouble = trouble or InfraError(f"testing {job.commit[:12]} brought no run of {question.case.id}")
             else:
-                state = _weighed(state, weigh)
-                asked = begun[job.commit].phase
+                asked = begun[job.commit][0].phase
                 _tell(told, state, asked, job.commit, diary, (clock() - began) / max(new, 1), progress)
                 told = state
     if trouble:
