@@ -286,7 +286,7 @@ class Bisection:
         fresh[[self.dag.position(sha) for sha in self.counts if sha in self.dag]] = 0.0
         worth = fresh if cost is None or cost is _same else fresh / [cost(sha) for sha in self.dag.commits]
         for position in np.argsort(-worth, kind="stable")[:_NEAREST].tolist():
-            found[self.dag.commits[position]] = float(fresh[position])
+            found.setdefault(self.dag.commits[position], float(fresh[position]))
         return found
 
     def _stuck(self, sha: Sha) -> bool:

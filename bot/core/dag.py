@@ -110,6 +110,7 @@ class Dag:
     parents: Mapping[Sha, tuple[Sha, ...]]
     _position: Mapping[Sha, int]
     _spines: _Spines
+    _edges: tuple[_Positions, _Positions]  # children and their parents in the range, pair by pair
     first_parent: bool = False  # merges stand for all that they brought
 
     @classmethod
@@ -128,7 +129,9 @@ class Dag:
                 raise ValueError(f"commit {sha} stands before its parent {late}: give parents before children")
             inner.append(tuple({position[p]: None for p in its if p in position}))
             position[sha] = i
-        return cls(tuple(parents), parents, position, _Spines.of(inner))
+        counts = np.array([len(its) for its in inner], np.int64)
+        edges = (np.repeat(np.arange(len(inner)), counts), np.array([p for its in inner for p in its], np.int64))
+        return cls(tuple(parents), parents, position, _Spines.of(inner), edges)
 
     def __len__(self) -> int:
         return len(self.commits)
@@ -201,6 +204,18 @@ class Dag:
         steps[tree.enter] = own
         steps -= np.bincount(tree.leave, own, len(own) + 1)
         found: Floats = np.cumsum(steps)[tree.enter]
+        return found
+
+    def asked(self, suspects: Commits, weights: Floats) -> Floats:
+        """By position: the weight of the suspects that cannot be named before this commit was tested.
+
+        They are the commit itself, to be bad, and its children, to have a good parent; a child of several suspects
+        counts for each with its part. `weights` is by position over the whole range.
+        """
+        mask = self.mask(suspects)
+        child, parent = (ends[mask[self._edges[0]] & mask[self._edges[1]]] for ends in self._edges)
+        parts = np.bincount(child, minlength=len(self))
+        found: Floats = np.where(mask, weights, 0.0) + np.bincount(parent, weights[child] / parts[child], len(self))
         return found
 
     def weigh(self, suspects: Commits, weights: Floats | None = None) -> tuple[npt.NDArray[np.intp], Floats]:

@@ -14,13 +14,15 @@ from bot.model import Sha
 
 Floats = npt.NDArray[np.float64]
 
+_ASKED = 0.25  # bits that it is worth to test now what would have to be tested in the end
+_HEAVY = 2.0  # information of a suspect with more than half of the weight: more than any cut has
 _EVEN = 0.1  # how far from a half of the weight is called a half
 Cost = Callable[[Sha], float]
 """What a test of a commit takes, in any unit, more than 0."""
 
-_ROOM = 0.75  # of what the rest of the budget could halve down to one, if every cut were even
+_ROOM = 0.75  # of what the rest of the budget could halve down to one, if every cut were even; of many suspects
 _SURE = 1024  # suspects up to which it is worked out whether the rest of the budget is enough
-_TRIED = 16  # likeliest probes for which that is done
+_TRIED = 16  # best probes for which that is done, of more suspects than 256 fewer: each takes time as they are many
 
 
 def choose(
@@ -78,11 +80,11 @@ def _best(
     budget: int | None,
     cost: Cost | None,
 ) -> Sha | None:
-    """The untested commit of a part with the most information: the smaller side of its cut, times its chance to run.
+    """The untested commit of a part with the most information, times its chance to run.
 
-    Where costs differ it is the bits of the cut, divided by what it costs. A commit that has more than half of the
-    weight comes first, whatever it costs: if it is the first bad one it has to be run in any case, as its parent has,
-    and a probe between would be one more.
+    Where costs differ the information is divided by what it costs. A commit that has more than half of the weight
+    comes first, whatever it costs: if it is the first bad one it has to be run in any case, as its parent has, and a
+    probe between would be one more.
     """
     positions, information, below = _cuts(dag, part, weights)
     out = np.isin(positions, dag.positions(part & tested))
@@ -91,9 +93,8 @@ def _best(
     costs = _costs(dag, positions, ~out, cost)
     if costs is not None:
         whole = _weight(dag, part, weights)
-        heavy = information > whole / 2
-        bits = entropy(np.minimum(below, whole - below) / max(whole, 1e-300)) / costs
-        information = np.where(heavy, 2.0 / costs.min(), bits)
+        bits = information if weights is not None else entropy(below / whole)
+        information = np.where(bits >= _HEAVY, _HEAVY / costs.min(), bits / costs)
     even = information
     capped = budget is not None and (weights is not None or costs is not None)
     if budget is not None and capped:
@@ -102,7 +103,8 @@ def _best(
         information = _within(information, number, budget)
     ways = runs(np.flatnonzero(np.isin(positions, dag.positions(part & skipped))), len(positions))
     best, fallback = (np.where(out, -1.0, worth * ways) for worth in (information, even))
-    order = [*np.argsort(-best, kind="stable")[:_TRIED].tolist(), int(np.argmax(fallback))]
+    tried = min(_TRIED, 4 * _SURE // len(positions))
+    order = [*np.argsort(-best, kind="stable")[: max(tried, 1)].tolist(), int(np.argmax(fallback))]
     if budget is None or not capped or len(positions) > _SURE:
         return dag.commits[int(positions[order[0]])]
     halving = _Halving.of(dag, part)
@@ -150,13 +152,21 @@ class _Halving:
 
 
 def _cuts(dag: Dag, part: Commits, weights: Floats | None) -> tuple[npt.NDArray[np.intp], Floats, Floats]:
-    """Of each suspect: position, information, and the weight of the suspects in its history."""
+    """Of each suspect: position, information, and the weight of the suspects in its history.
+
+    Without weights the information is the smaller side of the cut, which is git's choice. With weights it is the bits
+    of the cut, and something for a commit that has to be tested in any case if one of the likely suspects is the first
+    bad one: nobody is before it is bad and its parents are good. So of many cuts that part the weight alike, as those
+    between two likely suspects do, the one at the likelier of the two is chosen. Above all comes a suspect that has
+    more than half of the weight.
+    """
     positions, below = dag.weigh(part, weights)
     whole = _weight(dag, part, weights)
-    information = np.minimum(below, whole - below)
-    if weights is not None:
-        information = np.where(weights[positions] > whole / 2, whole, information)
-    return positions, information, below
+    if weights is None:
+        return positions, np.minimum(below, whole - below), below
+    share = 1.0 / max(whole, 1e-300)
+    bits = entropy(below * share) + _ASKED * dag.asked(part, weights)[positions] * share
+    return positions, np.where(weights[positions] > whole / 2, _HEAVY, bits), below
 
 
 def purpose(dag: Dag, suspects: Commits, probe: Sha, weights: Floats | None, budget: int) -> str:
@@ -172,8 +182,15 @@ def purpose(dag: Dag, suspects: Commits, probe: Sha, weights: Floats | None, bud
     even = abs(part - 0.5) <= _EVEN
     cut = "halves the weight" if even else f"parts the weight {100 * part:.0f} to {100 - 100 * part:.0f}"
     best = int(np.argmax(information))
-    held = positions[best] != dag.position(probe) and not _kept(dag.weigh(suspects)[1], budget)[best]
+    held = positions[best] != dag.position(probe) and not _enough(dag, suspects, best, budget)
     return f"{cut}, to keep within the cap" if held else cut
+
+
+def _enough(dag: Dag, suspects: Commits, probe: int, budget: int) -> bool:
+    """Whether the cap allows a probe, given by its number among the suspects."""
+    number = dag.weigh(suspects)[1]
+    sure = len(number) > _SURE or _Halving.of(dag, suspects).enough(probe, budget)
+    return sure and bool(_kept(number, budget)[probe])
 
 
 def _costs(dag: Dag, positions: npt.NDArray[np.intp], untested: Mask, cost: Cost | None) -> Floats | None:
@@ -189,7 +206,8 @@ def _costs(dag: Dag, positions: npt.NDArray[np.intp], untested: Mask, cost: Cost
 def _within(information: Floats, below: Floats, budget: int) -> Floats:
     """The information of probes that keep to the budget; if there is none, how evenly each cuts the suspects.
 
-    `below` is the number of suspects in the history of each. Some room is kept, for merges make uneven cuts.
+    `below` is the number of suspects in the history of each. Where it is not worked out how merges divide them, some
+    room is kept, for merges make uneven cuts.
     """
     n, kept = len(below), _kept(below, budget)
     return np.where(kept, information + 1e-12, 0.0) if kept[: n - 1].any() else n - np.maximum(below, n - below)
@@ -197,7 +215,8 @@ def _within(information: Floats, below: Floats, budget: int) -> Floats:
 
 def _kept(below: Floats, budget: int) -> npt.NDArray[np.bool_]:
     """Which probes leave no more suspects on either side than the rest of the budget can halve down to one."""
-    found: npt.NDArray[np.bool_] = np.maximum(below, len(below) - below) <= _ROOM * 2.0 ** (budget - 1)
+    room = 1.0 if len(below) <= _SURE else _ROOM
+    found: npt.NDArray[np.bool_] = np.maximum(below, len(below) - below) <= room * 2.0 ** (budget - 1)
     return found
 
 

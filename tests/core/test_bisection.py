@@ -372,6 +372,13 @@ def test_an_intermittent_failure_is_found_and_nobody_else_is_blamed(shown: float
     assert blamed.count("c70") == len(blamed) >= found
 
 
+def test_a_short_range_is_not_built_whole_where_runs_of_what_is_built_tell_more() -> None:
+    """Of 40 commits a search by halves has 8 with its ends; to tell passes of bad ones apart takes runs, not builds."""
+    states = [noisy(40, "c20", 0.5, 0.0, seed) for seed in range(8)]
+    assert [state.suspect for state in states] == ["c20"] * 8
+    assert sum(len(state.counts) for state in states) / 8 < 16
+
+
 @pytest.mark.parametrize("rate", [0.02, 0.05, 0.2])
 def test_a_flake_that_is_everywhere_is_nobodys(rate: float) -> None:
     findings = [noisy(100, None, 0.0, rate, seed).finding for seed in range(12)]
@@ -508,8 +515,8 @@ def test_why_a_weighted_probe_is_made() -> None:
 
 
 def test_a_probe_that_the_cap_moves_says_so() -> None:
-    state = weighted(line(512), c3=1e5, c6=1e5, c9=1e5)
-    assert asked(state) == ("c6", "parts the weight 67 to 33")
+    state = weighted(line(512), **{f"c{i}": 1e5 for i in range(3, 49, 3)})
+    assert asked(state) == ("c24", "halves the weight")
     while not state.why(sha := state.next_jobs()[0].commit).endswith(", to keep within the cap"):
         state = fold(state, {sha: "G"})
         assert state.phase is Phase.SEARCH, "the cap was not felt"

@@ -235,7 +235,7 @@ ROWS = {
     "intermittent, passes first": Row("FirstBad 11", breaks={"11": ""}, intermittent="GB"),
     "intermittent, one in five": Row("FirstBad 11", breaks={"11": ""}, intermittent="GGBGG"),
     "intermittent on a side branch": Row("FirstBad b", drawing=SIDE, bad="7", breaks={"b": ""}, intermittent="GBG"),
-    "intermittent, too rare to tell": Row("Flaky 16 1/10", cycles={"16": "B" + "G" * 99}, rules=Rules(max_runs=10)),
+    "intermittent, too rare to tell": Row("Flaky 16 1/39", cycles={"16": "B" + "G" * 99}, rules=Rules(max_runs=10)),
     "seen once and never again": Row("Flaky 16 1/200", told={"16": "BG"}),
     "seen by accident in the middle": Row("FirstBad 11", breaks={"11": ""}, told={"6": "G"}, known=(("6", "B"),)),
     "good end fails by accident": Row("FirstBad 11", breaks={"11": ""}, told={"0": "GGBG"}),
