@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -238,33 +237,6 @@ def test_skips_are_left_by_growing_strides() -> None:
         skipped |= dag.bit(probe)
         tries += 1
     assert tries <= 6
-
-
-def test_the_next_probe_of_11000_commits_takes_under_50_ms() -> None:
-    """History in QEMU's manner: pull requests of 1 to 40 commits, merged into a main line."""
-    rng = np.random.default_rng(1)
-    parents: dict[str, tuple[str, ...]] = {}
-    main = "good"
-    while len(parents) < 11_000:
-        tip = main
-        for _ in range(int(rng.integers(1, 40))):
-            sha = f"{len(parents):040x}"
-            parents[sha], tip = (tip,), sha
-        sha = f"{len(parents):040x}"
-        parents[sha] = (main, tip)
-        main = sha
-    dag = Dag.of(parents)
-    for weights in (None, rng.random(len(dag)) ** 8):
-        left, budget = dag.ancestors(main), 16
-        while left.bit_count() > 1:  # the greater side, so that all numbers of suspects come
-            times = []
-            for _ in range(3):
-                began = time.process_time()
-                (probe,) = choose(dag, left, dag.bit(main), 0, weights, budget=budget)
-                times.append(time.process_time() - began)
-            assert min(times) < 0.05, f"{left.bit_count()} suspects"
-            older = left & dag.ancestors(probe)
-            left, budget = max(older, left & ~older, key=int.bit_count), budget - 1
 
 
 def test_drawings_are_read_as_drawn(tmp_path: Path) -> None:
