@@ -164,12 +164,12 @@ def bisect(
       bot bisect v4.2.0..master --target ppc64-softmmu --machine pseries-2.12 --profile mem-path --source v2.12.0
       bot bisect v9.0.0..HEAD --machine pc-q35-8.2 --baseline qemu-8.2 --direction backward
       bot bisect v9.0.0..HEAD -- ./any-command-that-git-bisect-run-takes
-      bot bisect --find-fix v4.2.0..v5.1.0 --machine pseries-2.12 --profile mem-path --source v2.12.0
+      bot bisect --find-fix v9.2.0..HEAD -- ./a-command-that-fails-on-v9.2.0
 
     \b
     Exit: 0 one commit, 3 several suspects, 4 the bad end is not bad, 5 the good end is not good, 6 flaky,
-    7 only a merge is bad, 8 inconclusive; 129 bad input, 130 interrupted, 131 machine trouble. The same command,
-    or --resume, goes on from what was recorded.
+    7 only a merge is bad, 8 inconclusive; with --find-fix 4 OLD does not fail, 5 NEW does; 129 bad input,
+    130 interrupted, 131 machine trouble. The same command, or --resume, goes on from what was recorded.
     """
     if resume:
         if range_ is not None:

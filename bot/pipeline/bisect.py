@@ -119,7 +119,7 @@ def bisect(config: Config, work: Path, request: Request, progress: Progress, sto
         desk = bench(config, work, repository, progress, stop, baselines=used, profiles=profiles)
         if request.plan:
             asks = not request.find_fix and baseline is not None and request.side_test is not SideTests.OFF
-            built = 0 if request.command else 2 + 2 * asks  # of siblings mostly no more than two
+            built = 0 if request.command else 2 + 2 * asks + request.find_fix  # of siblings mostly no more than two
             print(plan(desk, good, bad, good_name, bad_name, built=built))
             return 0
         names = (good_name, bad_name)
@@ -294,7 +294,7 @@ def plan(desk: Bench, good: Sha, bad: Sha, good_name: str, bad_name: str, *, bui
     """What a bisection will take, from what was measured on this machine where there is something."""
     count = len(desk.repository.parents([good], bad))
     steps = max(math.ceil(math.log2(count)), 0)
-    builds = steps + built + 1 + len(desk.rig.refs)  # the ends, the revert on the bad end, baselines that are built
+    builds = steps + built + 1 + len(desk.rig.refs)  # the ends, the revert, baselines that are built
     kinds = {kind: [b.seconds for b in desk.store.builds() if b.kind is kind] for kind in BuildKind}
     measured = kinds[BuildKind.FULL] + kinds[BuildKind.INCREMENTAL]
     each = statistics.mean(measured) if measured else _SECONDS_A_BUILD

@@ -135,7 +135,8 @@ def investigate(
         )
         found = replace(found, finding=finding)
     blamed = finding.commit if isinstance(finding, FirstBad | MergeConflict) else None
-    named = isinstance(finding, FirstBad | MergeConflict | Suspects) and not question.cured  # else nobody asks where
+    # else nobody asks where else it fails
+    named = isinstance(finding, FirstBad | MergeConflict | Suspects) and not question.cured
     table = _table(bench, asked, found.question.signature, blamed, perform) if named and not asked.command else ()
     report = _report(bench, asked, found, finding, blamed, table, time.monotonic() - began)
     if named:
