@@ -77,12 +77,11 @@ def load(path: Path) -> Graph:
         inside = tuple(p for p in row["p"] if isinstance(p, int))
         if any(p >= len(shas) for p in inside):
             raise ValueError(f"{path}: {row['h']} stands before its parent")
-        changed = row.get("c", [])
         shas.append(row["h"])
         parents.append(inside)
         named.append(tuple(shas[p] if isinstance(p, int) else p for p in row["p"]))
-        lines = sum((c[1] or 0) + (c[2] or 0) for c in changed)
-        patches.append(described((c[0] for c in changed), lines, row.get("s", "")))
+        sizes = {path: (added or 0, removed or 0) for path, added, removed, *_ in row.get("c", [])}
+        patches.append(described(sizes, row.get("s", "")))
     return Graph(tuple(shas), tuple(parents), tuple(named), tuple(patches), {sha: i for i, sha in enumerate(shas)})
 
 

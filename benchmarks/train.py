@@ -26,7 +26,7 @@ from bot.host.git import Repository
 
 Floats = npt.NDArray[np.float64]
 _OTHERS = 400  # innocent commits drawn from each range
-_TRUST_PLAIN = 20.0  # how strongly factors are held near 0
+_TRUST_PLAIN = 10.0  # how strongly factors are held near 0
 _TRUST_WORDS = 10.0
 UNREACHED = -4.0
 """Not learnt, for the tested binary of most tasks is made up from the culprit's paths. Of the 94 tasks that name a

@@ -89,8 +89,8 @@ def features(patches: Sequence[Patch], failure: Failure) -> tuple[tuple[str, ...
 
 # -- of any failure -------------------------------------------------------------------------------------------------
 
-_SIZES = ("lines changed", "names changed", "names beside", "length of the message")
-_SQUARED = ("lines changed, squared", "names changed, squared")
+_SIZES = ("lines of C added", "lines of C removed", "names changed", "names beside", "length of the message")
+_SQUARED = tuple(f"{name}, squared" for name in _SIZES[:3])
 SIZES = (*_SIZES, *_SQUARED)
 """Evidence that is a count and not a yes or no: a commit's own says nothing, only how it is to the others'."""
 _AREA = re.compile(r"(hw/[^/]+|target/[^/]+|[^/]+)(?=/)")
@@ -122,9 +122,22 @@ def _plain(patches: Sequence[Patch], target: str | None) -> tuple[tuple[str, ...
     found = np.zeros((len(patches), len(names)))
     for i, row in enumerate(rows):
         found[i, [place[name] for name in row]] = 1.0
-    sizes = np.log1p([(p.lines, len(p.changed), len(p.around), len(p.said)) for p in patches])
+    sizes = np.log1p([(*_code(p, target), len(p.changed), len(p.around), len(p.said)) for p in patches])
     late = np.arange(len(patches))[:, None] / len(patches)
     return (*names, *SIZES, LATE), np.hstack([found, sizes, sizes[:, : len(_SQUARED)] ** 2 / 8, late])
+
+
+def _code(patch: Patch, target: str | None) -> tuple[int, int]:
+    """Lines added to and removed from C files of the tested binary: what is in manuals and tests breaks nothing.
+
+    Where it is not known what is tested, it may be those, and every file counts.
+    """
+    its = [
+        (added, removed)
+        for path, added, removed in zip(patch.paths, patch.added, patch.removed, strict=True)
+        if target is None or (path.endswith(".c") and reaches(path, target))
+    ]
+    return sum(added for added, _ in its), sum(removed for _, removed in its)
 
 
 def _reasons(patch: Patch, target: str | None) -> list[str]:

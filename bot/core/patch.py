@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -32,7 +32,8 @@ class Patch:
     """One commit, digested. A merge has only what it changed against all of its parents."""
 
     paths: tuple[str, ...] = ()
-    lines: int = 0  # added and removed
+    added: tuple[int, ...] = ()  # lines, by path
+    removed: tuple[int, ...] = ()
     changed: Words = field(default_factory=lambda: NO_WORDS)  # of the lines added and removed
     around: Words = field(default_factory=lambda: NO_WORDS)  # of unchanged lines shown beside, and of function names
     said: Words = field(default_factory=lambda: NO_WORDS)  # of the message
@@ -77,15 +78,16 @@ def tokens(text: str) -> tuple[bytes, ...]:
 
 _FILE = re.compile(rb"^diff --(?:git|cc|combined) (.*)$", re.MULTILINE)
 _GIT_PATH = re.compile(rb'"?a/(.*?)"? "?b/')
-_CHANGED = re.compile(rb"^[+-](.*)$", re.MULTILINE)
+_CHANGED = re.compile(rb"^([+-])(.*)$", re.MULTILINE)
 _AROUND = re.compile(rb"^(?: |@@ [^@]* @@)(.*)$", re.MULTILINE)
-_CHANGED_BY_MERGE = re.compile(rb"^(?:[+-]| [+-])[ +-]?(.*)$", re.MULTILINE)
+_CHANGED_BY_MERGE = re.compile(rb"^ ?([+-])[ +-]?(.*)$", re.MULTILINE)
 _AROUND_MERGE = re.compile(rb"^(?:  |@@@+ [^@]* @@@+)(.*)$", re.MULTILINE)
 
 
 def digest(message: bytes, diff: bytes) -> Patch:
     """A commit's message and its diff as `git log --patch --cc` prints it, binary files included."""
-    paths: list[str] = []
+    added: dict[str, int] = {}
+    removed: dict[str, int] = {}
     changed: list[bytes] = []
     around: list[bytes] = []
     found = list(_FILE.finditer(diff))
@@ -93,17 +95,23 @@ def digest(message: bytes, diff: bytes) -> Patch:
     for match, end in zip(found, ends, strict=False):
         merged = not match[0].startswith(b"diff --git")
         named = match[1] if merged else (its[1] if (its := _GIT_PATH.match(match[1])) else match[1])
-        paths.append(named.decode(errors="replace"))
+        path = named.decode(errors="replace")
+        added.setdefault(path, 0)
+        removed.setdefault(path, 0)
         body = diff.find(b"\n@@", match.end(), end)
         if body >= 0:
             text = diff[body:end]
-            changed += (_CHANGED_BY_MERGE if merged else _CHANGED).findall(text)
+            for sign, line in (_CHANGED_BY_MERGE if merged else _CHANGED).findall(text):
+                (added if sign == b"+" else removed)[path] += 1
+                changed.append(line)
             around += (_AROUND_MERGE if merged else _AROUND).findall(text)
     return Patch(
-        tuple(dict.fromkeys(paths)), len(changed), words(b"\n".join(changed)), words(b"\n".join(around)), words(message)
-    )
+        tuple(added), tuple(added.values()), tuple(removed.values()),
+        words(b"\n".join(changed)), words(b"\n".join(around)), words(message),
+    )  # fmt: skip
 
 
-def described(paths: Iterable[str], lines: int, subject: str) -> Patch:
-    """A commit of which only the paths, the size and the subject are known."""
-    return Patch(tuple(paths), lines, said=words(subject.encode()))
+def described(sizes: Mapping[str, tuple[int, int]], subject: str) -> Patch:
+    """A commit of which only the subject and the lines added and removed are known, by path."""
+    added, removed = (tuple(size[i] for size in sizes.values()) for i in (0, 1))
+    return Patch(tuple(sizes), added, removed, said=words(subject.encode()))

@@ -21,10 +21,12 @@ from bot.errors import InfraError
 from bot.host.git import Repository
 from bot.model import Sha
 
-_FORMAT = 1  # of a pack and of what `digest` makes: one of another format is not read
+_FORMAT = 2  # of a pack and of what `digest` makes: one of another format is not read
 _AT_ONCE = 4000  # commits of one pack
 _UNREAD = 100  # commits that git may fail to read
 _MOST = 4 << 20  # bytes of a diff that are looked at; what is longer is data that somebody imported
+_CUT = {"added": "paths", "removed": "paths", "changed": "changed", "around": "around", "said": "said"}
+"""Arrays of a pack that hold the values of one commit after another, and what says where each commit's end."""
 _ARGS = (
     "log", "--no-walk=unsorted", "--stdin", "--format=%x00%H%x00%B%x00", "--patch", "--cc", "--unified=3",
     "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color", "--src-prefix=a/", "--dst-prefix=b/",
@@ -131,7 +133,9 @@ def _pack(cache: Path, patches: Mapping[Sha, Patch]) -> None:
     values = list(patches.values())
     arrays: dict[str, object] = {
         "shas": np.array(list(patches), "S40"),
-        "lines": np.array([p.lines for p in values], np.int32),
+        "added": np.array([n for p in values for n in p.added], np.int32),
+        "removed": np.array([n for p in values for n in p.removed], np.int32),
+        "paths_ends": np.cumsum([len(p.paths) for p in values], dtype=np.int64),
         "paths": np.frombuffer("\1".join("\0".join(p.paths) for p in values).encode(errors="replace"), np.uint8),
     }
     for name in ("changed", "around", "said"):
@@ -146,6 +150,8 @@ def _pack(cache: Path, patches: Mapping[Sha, Patch]) -> None:
             file.flush()
             os.fsync(file.fileno())
         Path(part).replace(cache / f"{name}.v{_FORMAT}.npz")
+        for old in {*cache.glob("*.npz")} - {*cache.glob(f"*.v{_FORMAT}.npz")}:
+            old.unlink(missing_ok=True)
     except BaseException:
         Path(part).unlink(missing_ok=True)
         raise
@@ -166,15 +172,15 @@ def _unpack(file: Path, wanted: set[Sha]) -> dict[Sha, Patch]:
         rows = [i for i, sha in enumerate(shas) if sha in wanted]
         if not rows:
             return {}
-        lines = pack["lines"].tolist()
         paths = pack["paths"].tobytes().decode().split("\1")
         cut = {}
-        for name in ("changed", "around", "said"):
-            words, ends = pack[name], pack[f"{name}_ends"].tolist()
-            cut[name] = {i: words[ends[i - 1] if i else 0 : ends[i]] for i in rows}
+        for name, counted in _CUT.items():
+            values, ends = pack[name], pack[f"{counted}_ends"].tolist()
+            cut[name] = {i: values[ends[i - 1] if i else 0 : ends[i]] for i in rows}
     return {
         shas[i]: Patch(
-            tuple(filter(None, paths[i].split("\0"))), lines[i], cut["changed"][i], cut["around"][i], cut["said"][i]
+            tuple(filter(None, paths[i].split("\0"))), tuple(cut["added"][i].tolist()),
+            tuple(cut["removed"][i].tolist()), cut["changed"][i], cut["around"][i], cut["said"][i],
         )
         for i in rows
-    }
+    }  # fmt: skip

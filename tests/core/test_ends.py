@@ -110,7 +110,7 @@ def test_the_nearest_names_come_first_and_a_flood_is_cut() -> None:
 
 
 def patches(**changed: str) -> dict[str, Patch]:
-    return {sha: Patch(("hw/x.c",), 1, changed=words(text.encode())) for sha, text in changed.items()}
+    return {sha: Patch(("hw/x.c",), (1,), (0,), changed=words(text.encode())) for sha, text in changed.items()}
 
 
 EVEN = {f"c{i}": 0.1 for i in range(10)}
@@ -152,10 +152,11 @@ def test_names_that_no_commit_has_change_nothing() -> None:
 def test_a_manual_or_a_test_that_has_the_name_is_no_suspect() -> None:
     changed = patches(**DULL | {"c1": "pc.ram"})
     for i, path in enumerate(("docs/system/x.rst", "tests/qtest/x.c", "qemu-doc.texi", "MAINTAINERS")):
-        changed[f"c{i + 5}"] = Patch((path,), 1, changed=words(b"pc.ram"))
-    changed["c2"] = Patch(("Makefile", "docs/system/x.texi"), 1, changed=words(b"pc.ram"))  # of fdeccf932d05's kind
-    changed["c3"] = Patch(("meson.build", "tests/qtest/x.c"), 1, changed=words(b"pc.ram"))
-    changed["c4"] = Patch(("meson.build",), 1, changed=words(b"pc.ram"))
+        changed[f"c{i + 5}"] = Patch((path,), (1,), (0,), changed=words(b"pc.ram"))
+    # of fdeccf932d05's kind
+    changed["c2"] = Patch(("Makefile", "docs/system/x.texi"), (1, 0), (0, 0), changed=words(b"pc.ram"))
+    changed["c3"] = Patch(("meson.build", "tests/qtest/x.c"), (1, 0), (0, 0), changed=words(b"pc.ram"))
+    changed["c4"] = Patch(("meson.build",), (1,), (0,), changed=words(b"pc.ram"))
     sharp = sharpen(EVEN, changed, {"pc.ram": Nearness.SAME})
     assert set(sharp.names) == {"c1", "c4"}
     assert sharp.weights["c5"] == sharp.weights["c0"] == pytest.approx((1 - BELIEVED) / 10)

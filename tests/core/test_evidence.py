@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bot.core.evidence import FLOOR, UNREACHED, Failure, Prior, weigh
+from bot.core.evidence import FLOOR, UNREACHED, Failure, Prior, features, weigh
 from bot.core.patch import Patch, Words, described, digest, words
 
 DIFF = b"""diff --git a/hw/net/virtio-net.c b/hw/net/virtio-net.c
@@ -29,7 +29,7 @@ def has(array: Words, word: bytes) -> bool:
 def test_a_diff_is_digested_by_where_words_stand() -> None:
     patch = digest(b"virtio-net: Break a thing\n", DIFF)
     assert patch.paths == ("hw/net/virtio-net.c", "logo.png")
-    assert patch.lines == 2
+    assert (patch.added, patch.removed) == ((1, 0), (1, 0))
     assert has(patch.changed, b"ppc_spapr.ram")
     assert has(patch.changed, b"power9_v2.2")
     assert has(patch.changed, b"vmstate_old_field")
@@ -43,14 +43,14 @@ def test_a_diff_is_digested_by_where_words_stand() -> None:
 def test_a_merges_diff_has_two_columns() -> None:
     diff = b"diff --cc vl.c\n--- a/vl.c\n+++ b/vl.c\n@@@ -1,2 -1,2 +1,2 @@@ main\n  same_line\n- old_one\n++new_one\n"
     patch = digest(b"Merge", diff)
-    assert (patch.paths, patch.lines) == (("vl.c",), 2)
+    assert (patch.paths, patch.added, patch.removed) == (("vl.c",), (1,), (1,))
     assert has(patch.changed, b"new_one")
     assert has(patch.changed, b"old_one")
     assert has(patch.around, b"same_line")
 
 
 def history(n: int = 200) -> dict[str, Patch]:
-    return {f"c{i}": described((f"hw/misc/thing{i}.c",), 10, f"thing{i}: change it") for i in range(n)}
+    return {f"c{i}": described({f"hw/misc/thing{i}.c": (6, 4)}, f"thing{i}: change it") for i in range(n)}
 
 
 def moved(prior: Prior, sha: str) -> dict[str, float]:
@@ -86,8 +86,8 @@ def test_what_manuals_say_too_is_no_word_of_the_failure(manual: str) -> None:
 
 def test_paths_lower_a_weight_and_never_to_nothing() -> None:
     patches = history()
-    patches["c50"] = described(("docs/a.rst",), 10, "docs: change it")
-    patches["c51"] = described(("target/arm/helper.c",), 10, "arm: change it")
+    patches["c50"] = described({"docs/a.rst": (6, 4)}, "docs: change it")
+    patches["c51"] = described({"target/arm/helper.c": (6, 4)}, "arm: change it")
     found = weigh(patches, Failure(target="ppc64-softmmu"))
     assert 0 < found.weights["c50"] < found.weights["c49"] / 10
     assert UNREACHED in moved(found, "c51")
@@ -97,9 +97,31 @@ def test_paths_lower_a_weight_and_never_to_nothing() -> None:
 
 def test_without_a_binary_no_path_speaks_against_a_commit() -> None:
     patches = history()
-    patches["c50"] = described(("docs/a.rst",), 10, "docs: change it")
+    patches["c50"] = described({"docs/a.rst": (6, 4)}, "docs: change it")
     found = weigh(patches, Failure())
     assert found.weights["c50"] > found.weights["c49"] / 2
+
+
+def test_only_lines_of_the_binary_count_as_the_size_of_a_patch() -> None:
+    sizes = {"hw/misc/thing.c": (6, 4)}
+    patches = history()
+    patches["c50"] = described(
+        sizes | {"tests/x.c": (500, 300), "docs/a.rst": (90, 9), "target/arm/a.c": (8, 8)}, "x: y"
+    )
+    patches["c51"] = described(sizes, "x: y")
+    patches["c52"] = described({"hw/misc/thing.c": (60, 4)}, "x: y")
+
+    def size(target: str | None, sha: str) -> tuple[float, float]:
+        names, values = features(tuple(patches.values()), Failure(target=target))
+        row = values[list(patches).index(sha)]
+        added, removed = (float(row[names.index(f"lines of C {what}")]) for what in ("added", "removed"))
+        return round(np.expm1(added)), round(np.expm1(removed))
+
+    assert size("ppc64-softmmu", "c50") == size("ppc64-softmmu", "c51") == (6, 4)
+    assert size("arm-softmmu", "c50") == (14, 12)
+    assert size(None, "c50") == (604, 321)  # what is tested may be a manual
+    found = weigh(patches, Failure(target="ppc64-softmmu")).weights
+    assert found["c51"] < found["c52"]
 
 
 def test_a_misleading_word_leaves_the_others_their_part() -> None:

@@ -95,7 +95,7 @@ def test_what_the_ends_differ_in_is_told_and_what_it_does_to_the_others() -> Non
     none = "none of the names in which the two end binaries differ is in its changed lines"
     assert next(reason.factor for reason in found["c3"].reasons if reason.text == none) == pytest.approx(0.2)
     many = {f"name-{i}00": Nearness.SENT for i in range(5)}
-    patches["c9"] = Patch(("hw/x.c",), 1, changed=words(" ".join(many).encode()))
+    patches["c9"] = Patch(("hw/x.c",), (1,), (0,), changed=words(" ".join(many).encode()))
     (weight,) = explain(patches, Failure(), sharpen(before, patches, many), ["c9"])
     assert "and 2 more names, in which" in weight.reasons[0].text
 

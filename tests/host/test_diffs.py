@@ -27,7 +27,7 @@ def history(tmp_path: Path) -> History:
 
 def same(one: dict[str, Patch], other: dict[str, Patch]) -> bool:
     return one.keys() == other.keys() and all(
-        (p.paths, p.lines) == (other[s].paths, other[s].lines)
+        (p.paths, p.added, p.removed) == (other[s].paths, other[s].added, other[s].removed)
         and all(np.array_equal(getattr(p, f), getattr(other[s], f)) for f in ("changed", "around", "said"))
         for s, p in one.items()
     )
@@ -38,11 +38,13 @@ def test_each_commit_gets_its_own_words(history: History) -> None:
     assert list(found) == list(history.shas.values())
     two = found[history["2"]]
     assert set(two.paths) == {"data.bin", "hw/a.c", "n/2"}
-    assert two.lines == 3
+    assert dict(zip(two.paths, zip(two.added, two.removed, strict=True), strict=True)) == {
+        "data.bin": (0, 0), "hw/a.c": (1, 1), "n/2": (1, 0),
+    }  # fmt: skip
     assert np.isin(words(b"first_name second_name"), two.changed).all()
     assert not np.isin(words(b"not_a_word"), two.changed).any()
     big = found[history["4"]]
-    assert big.lines <= 900_001
+    assert sum(big.added) <= 900_001
 
 
 def test_one_diff_in_full(history: History) -> None:
@@ -67,6 +69,16 @@ def test_the_second_time_git_is_not_asked(history: History, tmp_path: Path, monk
 
     monkeypatch.setattr(type(history.repository), "stream", never)
     assert same(diffs.read(history.repository, shas, cache), {s: whole[s] for s in shas})
+
+
+def test_a_pack_of_an_older_format_goes_when_one_is_written(history: History, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    old = cache / "0123.v1.npz"
+    old.write_bytes(b"not read")
+    diffs.read(history.repository, history.shas.values(), cache)
+    assert not old.exists()
+    assert len(list(cache.iterdir())) == 1
 
 
 def test_a_pack_that_was_cut_short_is_read_from_git_again(history: History, tmp_path: Path) -> None:
