@@ -315,15 +315,31 @@ class Bisection:
         skipped = self._suspects & self._with(Verdict.SKIP)
         untested = self._suspects & ~skipped & ~self._with(self.new)
         if skipped.bit_count() >= self.rules.max_skips:
-            return Suspects(self.suspects, self.dag.names(skipped))
+            return self._bounded(skipped)
         if self.belief is not None:
             if max(self._telling(self.belief).values(), default=0.0) < _NOTHING:
-                return Suspects(self.suspects, self.dag.names(skipped)) if skipped else None
+                return self._bounded(skipped) if skipped else None
         elif not untested:
-            return Suspects(self.suspects, self.dag.names(skipped))
+            return self._bounded(skipped)
         failing = (s for s in self.counts if self._failed(s) and s in self.dag)
         failed = next((s for s in failing if self.dag.bit(s) & untested), None)
         return self._trouble(failed) if failed else Ask(Phase.SEARCH)
+
+    def _bounded(self, skipped: Commits) -> Finding | Ask:
+        """Suspects, once what bounds them was run as often as a confirmation asks: one lucky pass may hide another."""
+        return self._bounds() or Suspects(self.suspects, self.dag.names(skipped))
+
+    def _bounds(self) -> Ask | None:
+        """Runs that are due of the oldest commits that have all suspects in their history, and of the newest of those
+        without any that clear others of that history; None if there are enough."""
+        whole = (s for s in self.dag.names(self._with(self.new)) if not self._suspects & ~self.dag.ancestors(s))
+        first = self.dag.oldest(_union(map(self.dag.bit, whole)))
+        below = _union(map(self.dag.ancestors, first))
+        clear = (s for s in self.dag.names(self._with(self.old)) if self.dag.ancestors(s) & below)
+        last = self.dag.newest(_union(map(self.dag.bit, clear))) or (self.question.good,)
+        due = [s for s in (*first, *last) if self.count(s).n < self.rules.min_runs and not self._stuck(s)]
+        wants = tuple(Want(s, 1, "confirm bound") for s in sorted(due, key=lambda s: self.count(s).n))
+        return Ask(Phase.CONFIRMATION, wants) if wants else None
 
     def _confirm(self) -> Finding | Ask:
         suspect = self.suspect
@@ -331,7 +347,8 @@ class Bisection:
         shas = (suspect, *parents)
         binaries = {s: frozenset(r.binary for r in self.runs if r.commit == s and r.binary) for s in shas}
         noisy = self.belief is not None
-        return confirm(self.question, suspect, parents, self.counts, binaries, self.rules, self.dag.outside, noisy)
+        found = confirm(self.question, suspect, parents, self.counts, binaries, self.rules, self.dag.outside, noisy)
+        return self._bounds() or found if isinstance(found, Suspects) else found
 
     def _failed(self, sha: Sha) -> bool:
         return self.count(sha).infra > self.rules.infra_retries

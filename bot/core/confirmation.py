@@ -24,7 +24,8 @@ What may come instead:
 - The good end shows it half as often as the bad end, or more: `Flaky` (of the good end). The failure is older than the
   range.
 - After 200 runs the numbers still do not suffice: `Flaky` (of the suspect): it may have been seen by accident.
-- A parent cannot be tested: `Suspects` with the parent as skipped. Nothing was compared, so nobody is blamed.
+- A parent cannot be tested: `Suspects` with the parent as skipped. Nothing was compared, so nobody is blamed; but what
+  bounds the suspects is run as often as parent and culprit would have been.
 - Suspect and parent are the same executable: `Inconclusive`. The commit did not change what was run.
 - The suspect has no parent at all: `Inconclusive`.
 

@@ -167,6 +167,24 @@ class Dag:
         """The commits of a set, oldest first."""
         return tuple(self.commits[i] for i in self.positions(commits).tolist())
 
+    def oldest(self, commits: Commits) -> tuple[Sha, ...]:
+        """Those of a set that have no other of it in their history, oldest first."""
+        found: list[Sha] = []
+        kept = 0
+        for sha in self.names(commits):
+            if not self.ancestors(sha) & kept:
+                found, kept = [*found, sha], kept | self.bit(sha)
+        return tuple(found)
+
+    def newest(self, commits: Commits) -> tuple[Sha, ...]:
+        """Those of a set that are in no other's history, oldest first."""
+        found: list[Sha] = []
+        covered = 0
+        for sha in reversed(self.names(commits)):
+            if not self.bit(sha) & covered:
+                found, covered = [sha, *found], covered | self.ancestors(sha)
+        return tuple(found)
+
     def positions(self, commits: Commits) -> npt.NDArray[np.intp]:
         """The positions of a set's commits, oldest first."""
         return _positions(commits, len(self.commits))

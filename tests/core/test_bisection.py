@@ -280,6 +280,31 @@ def test_skips_never_lose_the_culprit(parents: dict[str, tuple[str, ...]], data:
 
 
 @given(dags() | tangles(), st.data())
+def test_skips_and_one_run_that_lies_never_lose_the_culprit(
+    parents: dict[str, tuple[str, ...]], data: st.DataObject
+) -> None:
+    dag = Dag.of(parents)
+    culprit = data.draw(st.sampled_from(dag.commits))
+    others = [sha for sha in dag.commits if sha != dag.commits[-1]]
+    skipped = frozenset(data.draw(st.lists(st.sampled_from(others), unique=True)) if others else ())
+    honest = oracle(dag, culprit, skipped)
+    liars = {data.draw(st.sampled_from(dag.commits))} - skipped
+
+    def answer(sha: str) -> str:
+        if sha not in liars:
+            return honest(sha)
+        liars.remove(sha)
+        return "G" if honest(sha) == "B" else "B"
+
+    match play(start(dag), answer)[0].finding:
+        case Suspects(commits=commits):
+            assert culprit in commits
+        case found:
+            assert isinstance(found, FirstBad | MergeConflict), found
+            assert found.commit == culprit
+
+
+@given(dags() | tangles(), st.data())
 def test_any_order_and_any_prefix_of_runs_gives_the_same_state(
     parents: dict[str, tuple[str, ...]], data: st.DataObject
 ) -> None:

@@ -211,6 +211,14 @@ ROWS = {
         rules=Rules(max_skips=3),
     ),
     "skips at both ends": Row("FirstBad 8", breaks={"8": ""}, told=window(1, 2) | window(14, 15)),
+    "a lucky pass before a broken window": Row("FirstBad 5", breaks={"5": ""}, told=window(7, 9) | {"6": "GB"}),
+    "a false failure behind a broken window": Row(
+        "FirstBad 20",
+        drawing=" ".join(map(str, range(33))),
+        bad="32",
+        breaks={"20": ""},
+        told=window(14, 18) | {"19": "BG"},
+    ),
     "skipped next to the good end": Row("Suspects 1 2 skipped 1", breaks={"2": ""}, told=window(1, 1)),
     "a side branch does not build": Row(
         "Suspects 5 a b c d skipped a b c d", drawing=SIDE, bad="7", breaks={"b": ""}, told=dict.fromkeys("abcd", "N")

@@ -40,6 +40,13 @@ def test_sets_and_distances_are_those_of_git(drawn: Path) -> None:
         for older, older_sha in history.shas.items():
             counted = git(drawn, "rev-list", "--count", f"{older_sha}..{sha}")
             assert dag.distance(older_sha, sha) == int(counted), (older, name)
+    for names in ("1", "1 2 3 4", " ".join(history.shas)):
+        some = [history[name] for name in names.split() if name != "0"]
+        total = sum(map(dag.bit, some))
+        assert set(dag.newest(total)) == set(git(drawn, "merge-base", "--independent", *some).split())
+        assert dag.oldest(total) == tuple(
+            sha for sha in dag.names(total) if not any(o != sha and o in dag.names(dag.ancestors(sha)) for o in some)
+        )
     line = git(drawn, "rev-list", "--first-parent", "--reverse", f"{history['0']}..{history['8']}").split()
     assert list(dag.mainline(history["8"]).commits) == line
     assert history["a"] not in dag.mainline(history["8"])
