@@ -791,6 +791,16 @@ def interrupted(here: Place, at: str, sig: signal.Signals, *args: str) -> int:
     return process.returncode
 
 
+def test_a_sweep_that_is_stopped_tells_what_it_ran(tmp_path: Path) -> None:
+    here = place(tmp_path, GOOD)
+    args = ("smoke", "--source", str(QEMU), "--sweep", "nightly", "--json", "runs.json")
+    assert interrupted(here, "smoking (1 of ", signal.SIGINT, *args) == 130
+    runs = json.loads((tmp_path / "runs.json").read_text())["runs"]
+    assert 1 <= len(runs) < 200
+    assert all(run["observation"]["outcome"] != "INFRA" for run in runs)
+    wait_gone(tmp_path)
+
+
 STAGES = {
     "configure": "configuring",
     "build": "building",

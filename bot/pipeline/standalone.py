@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bot.config import Config
 from bot.core import matrix
-from bot.errors import UserError
+from bot.errors import BotError, InfraError, Stopped, UserError
 from bot.host import kvm
 from bot.model import PRECOPY, Case, Direction, Profile, Run, Sweep
 from bot.pipeline.asking import cases_of, known_machines
@@ -19,7 +19,7 @@ from bot.pipeline.bench import at_once
 from bot.pipeline.known import known, unknown
 from bot.pipeline.pairs import Pair, pairs
 from bot.pipeline.sweeping import narrowed, without_kvm
-from bot.pipeline.telling import BAD, INFRASTRUCTURE, Files, tell
+from bot.pipeline.telling import BAD, INFRASTRUCTURE, INTERRUPTED, Files, tell
 from bot.progress import Progress
 from bot.report.background import Background
 from bot.smoke.control import Controls
@@ -47,7 +47,8 @@ def smoke(config: Config, request: Request, progress: Progress, stop: threading.
     """Run the cases, print the summary, write the files; the exit code is that of all runs together.
 
     `--destination` is the binary under test: `same` migrates it to itself, `forward` from `--source` to it, `backward`
-    from it to `--source`.
+    from it to `--source`. What was run when it is stopped, or when the machine fails it, is told all the same, for
+    nothing else keeps it; then the exit code is 130 or 131.
     """
     if (request.all_types and request.machines) or not (request.all_types or request.machines or request.sweep):
         raise UserError("give --machine TYPE (repeatable), --all for every type that both sides have, or --sweep NAME")
@@ -60,28 +61,32 @@ def smoke(config: Config, request: Request, progress: Progress, stop: threading.
         part, trouble = _part(config, request, pair, progress)
         wanting = wanting or trouble
         work += [(case, pair) for case in _cases(pair, request, part, profiles, about.exclude, one=len(found) == 1)]
-    runs = _run(work, profiles, config, progress, stop)
-    whole = request.sweep is not None and not (request.machines or request.directions or request.methods)
+    runs, ended = _run(work, profiles, config, progress, stop)
+    if ended is not None and not runs:
+        raise ended
+    narrow = request.machines or request.directions or request.methods or ended
+    whole = request.sweep is not None and not narrow
     explained = {} if request.strict else about.explained(runs)
     place = dict(work)
+    hidden: Mapping[str, tuple[str, ...]] = {}
+    if ended is None:
+        hidden = behind(
+            runs, explained, profiles, config.smoke_settings, lambda case: place[case].sides(case.direction),
+            progress, stop,
+        )  # fmt: skip
     background = Background(
         new=f"qemu-{found[0].theirs.version.split()[0]}",
         names={OTHER: f"qemu-{found[0].ours.version.split()[0]}"},
         expected=explained,
-        behind=behind(
-            runs,
-            explained,
-            profiles,
-            config.smoke_settings,
-            lambda case: place[case].sides(case.direction),
-            progress,
-            stop,
-        ),
+        behind=hidden,
         passed=about.passed(runs) if whole else (),
         expired=about.expired() if whole else (),
         deprecated=matrix.deprecated({pair.target: pair.theirs for pair in found}),
     )
     code = tell(runs, background, request.files)
+    if ended is not None:
+        progress.say(f"{ended}: {len(runs)} of {len(work)} cases were run; the same command begins anew")
+        return INTERRUPTED if isinstance(ended, Stopped) else INFRASTRUCTURE
     return INFRASTRUCTURE if wanting and code != BAD else code
 
 
@@ -133,7 +138,9 @@ def _cases(
 def _run(
     work: Sequence[tuple[Case, Pair]], profiles: Mapping[str, Profile], config: Config, progress: Progress,
     stop: threading.Event,
-) -> list[Run]:  # fmt: skip
+) -> tuple[list[Run], BotError | None]:  # fmt: skip
+    """The runs in the order of the work, and what ended it before all were made."""
+    ended: BotError | None = None
     places = dict(work)
     pieces = [Piece(case, profiles[case.profile], *pair.sides(case.direction)) for case, pair in work]
     runs: dict[Case, Run] = {}
@@ -142,9 +149,12 @@ def _run(
             pieces, config.smoke_settings,
             at_once=at_once(config), controls=Controls(), scratch=Path(scratch), stop=stop,
         )  # fmt: skip
-        for done, (piece, observation) in enumerate(seen, 1):
-            case, pair = piece.case, places[piece.case]
-            other = None if case.direction is Direction.SAME else pair.source.sha256
-            runs[case] = Run("", case, observation, pair.destination.sha256, other)
-            progress.work("smoking", done, len(work))
-    return [runs[case] for case, _ in work]
+        try:
+            for done, (piece, observation) in enumerate(seen, 1):
+                case, pair = piece.case, places[piece.case]
+                other = None if case.direction is Direction.SAME else pair.source.sha256
+                runs[case] = Run("", case, observation, pair.destination.sha256, other)
+                progress.work("smoking", done, len(work))
+        except (Stopped, InfraError) as error:
+            ended = error
+    return [runs[case] for case, _ in work if case in runs], ended

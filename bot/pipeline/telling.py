@@ -19,7 +19,7 @@ from bot.report.heat import page
 from bot.report.junit import junit
 from bot.report.text import summary
 
-GOOD, BAD, CANNOT_TEST, INFRASTRUCTURE = 0, 1, 125, 131
+GOOD, BAD, CANNOT_TEST, INTERRUPTED, INFRASTRUCTURE = 0, 1, 125, 130, 131
 
 
 @dataclass(frozen=True, slots=True)
