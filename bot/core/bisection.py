@@ -336,7 +336,9 @@ class Bisection:
         first = self.dag.oldest(_union(map(self.dag.bit, whole)))
         below = _union(map(self.dag.ancestors, first))
         clear = (s for s in self.dag.names(self._with(self.old)) if self.dag.ancestors(s) & below)
-        last = self.dag.newest(_union(map(self.dag.bit, clear))) or (self.question.good,)
+        base = self.merge_base
+        end = base if base is not None and self.verdict(base) is self.old else self.question.good
+        last = self.dag.newest(_union(map(self.dag.bit, clear))) or (end,)
         due = [s for s in (*first, *last) if self.count(s).n < self.rules.min_runs and not self._stuck(s)]
         wants = tuple(Want(s, 1, "confirm bound") for s in sorted(due, key=lambda s: self.count(s).n))
         return Ask(Phase.CONFIRMATION, wants) if wants else None

@@ -493,6 +493,18 @@ def test_the_bad_end_is_asked_first_and_a_second_job_is_the_good_end() -> None:
     assert state.remaining == 2 + 3
 
 
+def test_a_merge_base_bounds_suspects_where_good_is_no_ancestor() -> None:
+    state = start(line(3), "side", merge_base="c0")
+    state = fold(state, {"c3": "B" * 10, "side": "G" * 10, "c0": "G", "c2": "N", "c1": "N"})
+    assert state.phase is Phase.CONFIRMATION
+    assert {test.commit for test in state.next_jobs(5)} == {"c0"}
+    assert fold(state, {"c0": "G" * 9}).finding == Suspects(("c1", "c2", "c3"), ("c1", "c2"))
+    unbuilt = fold(
+        start(line(3), "side", merge_base="c0"), {"c3": "B" * 10, "side": "G" * 10, "c0": "N", "c2": "N", "c1": "N"}
+    )
+    assert isinstance(unbuilt.finding, Suspects)
+
+
 def test_the_merge_base_is_asked_after_the_ends() -> None:
     state = fold(start(line(8), "g", merge_base="c0"), {"c8": "B", "g": "G"})
     assert [t.commit for t in state.next_jobs(3)] == ["c0"]
