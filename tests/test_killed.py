@@ -43,7 +43,7 @@ DRAWING = """
 2 a b c
 3 4=c 5 6 7
 """
-FACTS = 18
+FACTS = 17
 """Runs of the whole search below, and so the places where it can be killed."""
 
 
