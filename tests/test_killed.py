@@ -90,11 +90,11 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> History:
 
 
 def asked(history: History, where: Path) -> list[str]:
-    """What a person types: b broke it, c cannot be tested. Runs are noted; the one numbered in a file waits."""
+    """What a person types: b broke it, 4 cannot be tested. Runs are noted; the one numbered in a file waits."""
     ran, wait = shlex.quote(str(where / "ran")), shlex.quote(str(where / "wait"))
     test = f"git log -1 --format=%s >>{ran}; "
     test += f'while test -e {wait} && test "$(cat {wait})" = "$(wc -l <{ran})"; do sleep 0.05; done; '
-    test += "if test -e n/c -a ! -e n/4; then exit 125; fi; test ! -e n/b"
+    test += "if test -e n/4 -a ! -e n/5; then exit 125; fi; test ! -e n/b"
     range_ = f"{history['0']}..{history['7']}"
     repository = str(history.repository.path)
     return ["--set", "bisect.min_runs=3", "bisect", range_, "--repo", repository, "--", "sh", "-c", test]
@@ -114,7 +114,7 @@ def whole(history: History, tmp_path_factory: pytest.TempPathFactory) -> Whole:
     out = ended(bot(where, *asked(history, where)), 0)
     assert f"first bad commit: {history['b'][:12]}" in out
     assert len(lines(where)) == len(recorded(where / "work")) == FACTS
-    assert "c" in lines(where)
+    assert "4" in lines(where)
     return said(where / "work"), lines(where)
 
 
