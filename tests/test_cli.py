@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from bot.core.ends import BELIEVED
 from tests.build.project import Project
 from tests.testing import fastqemu
 from tests.testing.fastqemu import ABORTS, BROKEN, GOOD, HANGS, QEMU, SMALLER
@@ -113,7 +114,9 @@ def test_a_name_in_which_the_ends_differ_leads_to_the_culprit(tmp_path: Path) ->
     assert (first["commit"], first["rank"]) == (world.shas[33], 1)
     assert first["share"] > 0.8
     factors = {reason["text"]: reason["factor"] for reason in first["reasons"]}
-    assert 1.5 < factors[spoken] <= 40
+    before = (first["share"] - BELIEVED) / (1 - BELIEVED)  # it alone has the name, so it got all that names move
+    assert factors[spoken] == pytest.approx(first["share"] / before, rel=0.02)
+    assert 1 < factors[spoken] <= 40
     assert len(others) == 9 and all(other["share"] < 0.02 for other in others)
     shutil.rmtree(world.path / "work" / "diffs")
     shown = world.run("show", "r0001", code=0).stdout
