@@ -9,8 +9,10 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
+from rich import live
 from rich.console import Console
-from rich.status import Status
+from rich.spinner import Spinner
+from rich.text import Text
 
 _EVERY = 20.0  # seconds between two plain lines about the same piece of work
 _PIECES = 64  # that are told apart: more than anybody does at once
@@ -52,7 +54,11 @@ class Plain:
 
 
 class Live:
-    """The same on a terminal: what is kept scrolls by, what goes on now is one line that is replaced."""
+    """The same on a terminal: what is kept scrolls by, what goes on now is one line that is replaced.
+
+    What is printed meanwhile goes above that line where standard output is a terminal too, as it is and not wrapped;
+    else it goes where standard output goes.
+    """
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
@@ -60,7 +66,8 @@ class Live:
         self._lock = threading.Lock()
         self._what = ""
         self._began = clock()
-        self._status: Status | None = None
+        self._spinner = Spinner("dots", style="status.spinner")
+        self._shown: live.Live | None = None
 
     def say(self, text: str) -> None:
         with self._lock:
@@ -70,21 +77,25 @@ class Live:
         with self._lock:
             if what != self._what:
                 self._what, self._began = what, self._clock()
-            line = (what + share(done, total, self._clock() - self._began)).replace("[", r"\[")
-            if self._status is None:
-                self._status = self._console.status(line)
-                self._status.start()
-            else:
-                self._status.update(line)
+            self._spinner.update(text=Text(what + share(done, total, self._clock() - self._began)))
+            if self._shown is None:
+                self._shown = live.Live(
+                    self._spinner,
+                    console=self._console,
+                    refresh_per_second=12.5,  # as fast as the dots turn
+                    transient=True,
+                    redirect_stdout=sys.stdout.isatty(),
+                )
+                self._shown.start()
 
     def aside(self) -> Kept:
         return Kept(self)
 
     def close(self) -> None:
         """Leave the terminal as it was."""
-        if self._status is not None:
-            self._status.stop()
-            self._status = None
+        if self._shown is not None:
+            self._shown.stop()
+            self._shown = None
 
 
 class Kept:
@@ -123,4 +134,4 @@ def duration(seconds: float) -> str:
 
 def progress() -> Plain | Live:
     """The one that fits standard error."""
-    return Live(Console(stderr=True)) if sys.stderr.isatty() else Plain()
+    return Live(Console(stderr=True, soft_wrap=True, highlight=False)) if sys.stderr.isatty() else Plain()

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
+import pty
 import re
+import subprocess
+import sys
 
+import pytest
 from rich.console import Console
 
 from bot.terminal import Live, Plain
@@ -48,3 +54,32 @@ def test_a_terminal_has_one_line_that_threads_leave_to_who_sees_all() -> None:
     shown = stream.getvalue()
     assert "testing 2 commits: a, b" in shown and "a: once more in a clean directory" in shown
     assert "building" not in shown
+
+
+PRINTS = """\
+from bot.terminal import progress
+display = progress()
+display.work("building [a]", 1, 9)
+print("/a/path/longer/than/a/line" * 9, flush=True)
+display.close()
+"""
+
+
+@pytest.mark.parametrize("piped", [True, False])
+def test_what_is_printed_beside_the_line_goes_whole_where_standard_output_goes(piped: bool) -> None:
+    ours, terminal = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-c", PRINTS],
+        stdout=subprocess.PIPE if piped else terminal,
+        stderr=terminal,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "80"},
+    )
+    out, _ = child.communicate(timeout=60)
+    os.close(terminal)
+    shown = b""
+    with contextlib.suppress(OSError):  # EIO: all was read
+        while True:
+            shown += os.read(ours, 1 << 16)
+    printed = b"/a/path/longer/than/a/line" * 9
+    assert b"building [a] (1 of 9)" in shown
+    assert (out == printed + b"\n" and b"/a/path" not in shown) if piped else printed in shown
