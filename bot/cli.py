@@ -19,6 +19,7 @@ from bot.model import PRECOPY, Direction, Profile
 from bot.options import FILE, REPO, Settings, Typed, case_options, matrix_options, side_options, words
 from bot.pipeline import begun, check, cycle, doctor, look, replaying, standalone
 from bot.pipeline import bisect as bisecting
+from bot.pipeline import build as building
 from bot.pipeline import hints as hinting
 from bot.pipeline import signature as naming
 from bot.pipeline.asking import Sides
@@ -240,6 +241,39 @@ def test(
     )
     with _watching() as watcher:
         return check.test(config, settings.work(), request, watcher, _stopping())
+
+
+@bot.command()
+@click.argument("revisions", metavar="REV...", nargs=-1)
+@click.option("--target", "targets", multiple=True, help="QEMU target. Repeatable.  [default: the configuration's]")
+@click.option("--check-eras", is_flag=True, help="Build one commit of every era (build.eras) instead, as a table.")
+@REPO
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@click.pass_obj
+def build(
+    settings: Settings, revisions: tuple[str, ...], targets: tuple[str, ...], check_eras: bool, repo: Path | None,
+    as_json: bool,
+) -> int:  # fmt: skip
+    """Build revisions and print where each binary is, its firmware (-L), and what it took: one line for each target.
+
+    \b
+      bot build v9.2.0 --target x86_64
+      $(bot build master --target x86_64 | cut -d" " -f1-3) -M help
+      bot build --check-eras              does every era of QEMU build on this machine?
+
+    A path stays until build.cache_size of others were used or built in this work directory since; the same command
+    brings it back.
+
+    Exit: 0 all built, 1 one does not build (first error and log are named), 129 bad input, 130 interrupted, 131 machine
+    trouble.
+    """
+    if check_eras and revisions:
+        raise UserError("--check-eras builds what build.eras says; leave REV out")
+    if not (check_eras or revisions):
+        raise UserError("REV is missing: a commit, branch, tag or release, e.g. v9.2.0; or --check-eras")
+    request = building.Request(revisions, targets, repo, check_eras, as_json)
+    with _watching() as watcher:
+        return building.build(settings.config(), settings.work(), request, watcher, _stopping())
 
 
 @bot.command()

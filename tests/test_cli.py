@@ -440,7 +440,9 @@ def test_help_of_every_command(simple: Place) -> None:
     names = [
         line.split()[0] for line in top.split("Commands:")[1].splitlines() if line.startswith("  ") and line[2] != " "
     ]
-    expected = {"run", "bisect", "test", "smoke", "report", "list", "show", "status", "replay", "site", "doctor"}
+    expected = {
+        "run", "bisect", "test", "build", "smoke", "report", "list", "show", "status", "replay", "site", "doctor",
+    }  # fmt: skip
     assert expected <= set(names)
     for name in expected:
         assert "Usage: bot" in simple.run(name, "--help", code=0).stdout

@@ -154,6 +154,18 @@ class Builder:
             return None
         return self._cache.closure(recipes.artifact_key(commit, target, job.recipe, job.toolchain))
 
+    def recipe(self, commit: Sha) -> str:
+        """The name of the recipe that a commit is built by. Raises `UserError` if none fits."""
+        return self._recipe(commit).name
+
+    def kept(self, commit: Sha, target: str) -> Path:
+        """The directory of the cache that a build of `commit` leaves: its `build.log`, and the binary if it builds.
+
+        Raises `UserError` as `build` does, for what cannot be built with these settings.
+        """
+        job = self._job(commit, target, None)
+        return self._cache.path / recipes.artifact_key(commit, target, job.recipe, job.toolchain)
+
     def release(self) -> None:
         """The binaries handed out so far are no longer in use; the cache may let go of them."""
         self._cache.release()
@@ -163,13 +175,16 @@ class Builder:
     def _job(self, commit: Sha, target: str, stop: threading.Event | None) -> Job:
         if not _TARGET.match(target):
             raise UserError(f"target {target!r}: give a system emulator of QEMU, such as x86_64-softmmu")
-        recipe = recipes.select(self._settings.recipes, lambda entry: self._has(commit, entry))
+        recipe = self._recipe(commit)
         place = self._place(target, self._work / "trees" / f"{recipe.name}-{target}")
         env = self._environment(recipe, place)
         if recipe.name not in self._toolchains:
             self._toolchains[recipe.name] = tools.versions(recipe, env)
         pins = submodules.pins(self._repository, commit, recipe)
         return Job(commit, target, recipe, place, env, pins, self._toolchains[recipe.name], stop)
+
+    def _recipe(self, commit: Sha) -> Recipe:
+        return recipes.select(self._settings.recipes, lambda entry: self._has(commit, entry))
 
     def _place(self, target: str, folder: Path) -> recipes.Place:
         jobs = max((self._settings.jobs or _cores()) // self._at_once, 1)
@@ -305,11 +320,11 @@ class Builder:
                 return True
             unknown = recipes.refused(said.text())
             left = recipes.without(options, unknown) if unknown else None
-            if left is None:
+            if unknown is None or left is None:
                 log.feed(said.text().encode())
                 reader.take(tried)
                 return False
-            log.feed(f"configure does not know {unknown}\n".encode())
+            log.feed(recipes.drop_note(unknown).encode())
             options = left
 
     def _command(

@@ -16,6 +16,8 @@ from bot.errors import UserError
 from bot.model import Recipe
 
 _UNKNOWN = re.compile(r"^ERROR: unknown option (\S+)", re.MULTILINE)
+_DROPPED = "configure does not know "
+_CONFIGURED = re.compile(r"^\$ .*/configure(?: |$)", re.MULTILINE)
 _SYSTEM_PATH = "/usr/bin:/bin:/usr/sbin:/sbin:/usr/local/bin"
 
 _MANNER = 1  # raise it when a builder of a newer version makes something else of the same commit and recipe
@@ -78,6 +80,18 @@ def refused(output: str) -> str | None:
     """The option that configure said it does not know, or None. QEMU says it so since 2.12 at the latest."""
     found = _UNKNOWN.search(output)
     return found[1] if found else None
+
+
+def drop_note(unknown: str) -> str:
+    """The line of a build's log that says which option was dropped."""
+    return f"{_DROPPED}{unknown}\n"
+
+
+def dropped(log: str) -> tuple[str, ...] | None:
+    """The options that were dropped in a build, by its log; None (not known) if configure did not run."""
+    if _CONFIGURED.search(log) is None:
+        return None
+    return tuple(text.removeprefix(_DROPPED) for text in log.splitlines() if text.startswith(_DROPPED))
 
 
 def without(options: Sequence[str], unknown: str) -> tuple[str, ...] | None:

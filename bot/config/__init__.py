@@ -16,11 +16,11 @@ from pydantic import ValidationError
 from bot.config.document import Node, Place, Problem, dotted, merge, parse, put, read_file, shown, split_override
 from bot.config.explain import at, explain, meant, wording
 from bot.config.sections import SWEEPS, Config
-from bot.config.values import ALL
+from bot.config.values import ALL, NEWEST
 from bot.data import data_dir
 from bot.errors import UserError
 
-__all__ = ["SWEEPS", "Config", "find", "load"]
+__all__ = ["NEWEST", "SWEEPS", "Config", "find", "load"]
 
 _PREFIX = "BOT__"
 

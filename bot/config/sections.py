@@ -19,6 +19,7 @@ from bot.config.values import (
     Date,
     Domain,
     Duration,
+    Era,
     Filled,
     Id,
     LocalPath,
@@ -187,6 +188,7 @@ class Build(_Section):
     recipes: Annotated[tuple[RecipeEntry, ...], Field(min_length=1)]
     submodules: dict[str, SubmoduleEntry]
     fixups: tuple[FixupEntry, ...]
+    eras: Annotated[tuple[Era, ...], Field(min_length=1), AfterValidator(unique)]
     jobs: int = Field(ge=0, le=4096)
     timeout: Duration
     cache_size: Size

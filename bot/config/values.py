@@ -26,6 +26,8 @@ _NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
 NAME_SAYS = "a name of letters, digits and . _ + -"
 METHOD_SAYS = f"one of {', '.join(METHODS)}"
 ALL = "all"
+NEWEST = "newest"
+"""The era of the tip of upstream's master."""
 
 _Titled = TypeVar("_Titled", Baseline, Recipe)
 
@@ -216,6 +218,11 @@ Domain = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$"), say
 Mailbox = Annotated[str, AfterValidator(_mailbox), says("an address such as Name <name@example.org>")]
 Target = Annotated[str, BeforeValidator(_target), says("a QEMU target such as x86_64-softmmu or ppc64")]
 Filled = Annotated[str, Field(min_length=1), says("text")]
+Era = Annotated[
+    str,
+    Field(pattern=rf"^({NEWEST}|\d+\.\d+(\.\d+)?)$"),
+    says(f"a release such as 9.2.0, or {NEWEST}"),
+]
 BaselineEntry = Annotated[Baseline, BeforeValidator(_baseline), AfterValidator(_named)]
 RecipeEntry = Annotated[Recipe, AfterValidator(_named)]
 SubmoduleEntry = Annotated[Submodule, BeforeValidator(_submodule)]

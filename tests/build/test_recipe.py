@@ -96,3 +96,11 @@ def test_key_changes_with_all_that_matters_and_nothing_else() -> None:
         ),
     }
     assert key not in others and len(others) == 7
+
+
+def test_what_was_dropped_stands_in_the_log() -> None:
+    note = recipes.drop_note
+    log = f"{note('--enable-fdt=system')}{note('--disable-bluez')}$ /w/src/configure --target-list=x\nok\n$ make\n"
+    assert recipes.dropped(log) == ("--enable-fdt=system", "--disable-bluez")
+    assert recipes.dropped("$ /w/src/configure --target-list=x\nok\n") == ()
+    assert recipes.dropped("$ ninja -j2 qemu-system-x86_64\n[1/1] cc\n") is None
