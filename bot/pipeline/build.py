@@ -216,7 +216,7 @@ def _tried(desk: Bench, row: Row) -> Row:
     """As `_built`, with trouble told in the row."""
     try:
         return _built(desk, row)
-    except InfraError as error:
+    except (InfraError, OSError) as error:
         return replace(row, answer=Answer.TROUBLE, trouble=str(error))
     except UserError as error:
         return replace(row, answer=Answer.INPUT, trouble=str(error))
