@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from hashlib import sha256
 
 _LONGEST = 4096  # characters of a line that are looked at; QEMU's messages are below 1000
@@ -99,6 +100,7 @@ def device_name(path: str) -> str:
     return "/".join(parts)
 
 
+@lru_cache(maxsize=4096)
 def normalise(line: str) -> str:
     """The line as another run, build and release would print it: no program names, folders, addresses or numbers."""
     text = strip(line)
