@@ -15,10 +15,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from bot.errors import InfraError, Stopped, UserError
+from bot.host import sandbox as sandboxed
+from bot.host.sandbox import Inside
+from bot.model import Sandbox
 
 _POLL = 0.1  # seconds between looks at the stop event
+_WATCH = 0.1  # seconds between looks at what a sandbox uses up
+_GONE = 10.0  # seconds for the kernel to end what is left in a sandbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +36,11 @@ class Completed:
     output: str
     seconds: float
     timed_out: bool = False
+    exceeded: str | None = None  # the limit that it was ended for, in words
 
     @property
     def ok(self) -> bool:
-        return self.returncode == 0 and not self.timed_out
+        return self.returncode == 0 and not self.timed_out and self.exceeded is None
 
 
 class HeadTail:
@@ -78,8 +85,17 @@ def dies_with_us(argv: Sequence[str], sig: str = "KILL") -> list[str]:
     return [setpriv, "--pdeathsig", sig, "--", *argv] if setpriv else list(argv)
 
 
-def kill_group(process: subprocess.Popen[bytes], grace: float = 2.0) -> None:
-    """End every process of the group that `process` leads: TERM, then KILL after `grace` seconds; reaps it."""
+def kill_group(process: subprocess.Popen[bytes], grace: float = 2.0, inside: Inside | None = None) -> None:
+    """End every process of the group that `process` leads: TERM, then KILL after `grace` seconds; reaps it.
+
+    Of a sandbox, the first TERM goes to what runs in it and not to bwrap, whose end would be a KILL to the rest.
+    """
+    if inside is not None:
+        if process.poll() is None:
+            inside.terminate(process.pid)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=grace)
+        grace = 0.0
     for sig, wait in ((signal.SIGTERM, grace), (signal.SIGKILL, None)):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, sig)
@@ -102,34 +118,23 @@ def run(
     stop: threading.Event | None = None,
     on_line: Callable[[str], None] | None = None,
     stdin: bytes | None = None,
+    flood: int | None = None,
+    sandbox: Sandbox | None = None,
 ) -> Completed:
     """Run argv to its end and return how it went; a non-zero exit is a result, not an exception.
 
     `env` is the whole environment (None: ours). After `timeout` seconds the process group is killed and `timed_out`
-    is set. `on_line` sees each line of output as it comes. `log_limit` is the bytes kept, head and tail.
+    is set. `on_line` sees each line of output as it comes. `log_limit` is the bytes kept, head and tail; one that
+    writes more than `flood` bytes is ended. In a `sandbox` it is ended when it goes beyond one of its limits, and the
+    default environment has nothing of ours.
 
     Raises `UserError` if the program cannot be executed, `Stopped` if `stop` was set, `InfraError` if the machine is
-    out of memory or processes. In each case nothing of the process is left.
+    out of memory or processes, or gives no sandbox. In each case nothing of the process is left.
     """
     began = time.monotonic()
-    try:
-        process = subprocess.Popen(
-            dies_with_us(argv, "TERM") if shutil.which(argv[0], path=(env or os.environ).get("PATH")) else list(argv),
-            cwd=cwd,
-            env=None if env is None else dict(env),
-            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    except (FileNotFoundError, PermissionError, NotADirectoryError) as error:
-        raise UserError(f"cannot run {argv[0]}: {error.strerror}: {error.filename}") from error
-    except OSError as error:
-        if error.errno == errno.ENOEXEC:
-            raise UserError(f"cannot run {argv[0]}: not an executable of this machine") from error
-        raise InfraError(f"cannot start {argv[0]}: {error}") from error
+    process, inside = _start(argv, cwd, env, subprocess.DEVNULL if stdin is None else subprocess.PIPE, sandbox)
     keep = HeadTail(log_limit)
-    timed_out = False
+    timed_out, exceeded, looked, written = False, None, began, 0
     partial = b""
     try:
         if stdin is not None and process.stdin is not None:
@@ -145,6 +150,12 @@ def run(
                 if timeout is not None and time.monotonic() - began > timeout:
                     timed_out = True
                     break
+                if inside is not None and sandbox is not None and time.monotonic() - looked > _WATCH:
+                    looked = time.monotonic()
+                    exceeded = inside.exceeded(sandbox)
+                    if exceeded is not None:
+                        inside.kill()
+                        break
                 if not selector.select(_POLL):
                     if process.poll() is not None:
                         break  # a survivor may hold the pipe open; the leader's end is the end
@@ -155,6 +166,10 @@ def run(
                 if not data:
                     break
                 keep.feed(data)
+                written += len(data)
+                if flood is not None and written > flood:
+                    exceeded = f"more than {flood / 2**20:.0f} MiB of output"
+                    break
                 if on_line is not None:
                     *lines, partial = (partial + data).split(b"\n")
                     for line in lines:
@@ -162,7 +177,7 @@ def run(
                     partial = partial[-65536:]
                 if len(data) < 65536 and process.poll() is not None:
                     break  # what still writes is a survivor: the leader's end is the end
-        while not timed_out and process.poll() is None:  # it closed its output and goes on
+        while not timed_out and exceeded is None and process.poll() is None:  # it closed its output and goes on
             if stop is not None and stop.is_set():
                 raise Stopped(f"stopped while running {argv[0]}")
             timed_out = timeout is not None and time.monotonic() - began > timeout
@@ -170,18 +185,78 @@ def run(
                 process.wait(timeout=_POLL)
         returncode = process.poll()
     finally:
-        kill_group(process)
+        kill_group(process, inside=inside)
+        if inside is not None:
+            inside.gone(_GONE)
+            inside.close()
         if process.stdout is not None:
             process.stdout.close()
     if on_line is not None and partial:
         on_line(partial.decode(errors="replace"))
+    returncode = process.returncode if returncode is None else returncode
+    if inside is not None:
+        returncode = sandboxed.status(returncode)
+        if (why := sandboxed.failed(returncode, keep.text())) is not None:
+            raise InfraError(f"no sandbox for {argv[0]}: {why}; see `bot doctor`")
     return Completed(
         argv=tuple(argv),
-        returncode=process.returncode if returncode is None else returncode,
+        returncode=returncode,
         output=keep.text(),
         seconds=time.monotonic() - began,
         timed_out=timed_out,
+        exceeded=exceeded,
     )
+
+
+def popen(
+    argv: Sequence[str],
+    sandbox: Sandbox | None,
+    *,
+    cwd: Path | None,
+    env: Mapping[str, str] | None,
+    sig: str,
+    **given: Any,
+) -> tuple[subprocess.Popen[bytes], Inside | None]:
+    """A process in a session of its own that gets `sig` when the calling thread dies, and its sandbox.
+
+    Raises `OSError` as Popen does.
+    """
+    there = shutil.which(argv[0], path=(env or os.environ).get("PATH")) is not None
+    if sandbox is None or not there:  # Popen says best what is wrong with one that is not there
+        bare = dies_with_us(argv, sig) if there else list(argv)
+        process = subprocess.Popen(
+            bare, cwd=cwd, env=None if env is None else dict(env), start_new_session=True, **given
+        )
+        return process, None
+    read, write = os.pipe()
+    try:
+        wrapped = sandboxed.wrap(argv, sandbox, cwd=cwd, info=write)
+        visible = sandboxed.environment() if env is None else dict(env)
+        process = subprocess.Popen(
+            dies_with_us(wrapped, sig), env=visible, start_new_session=True, pass_fds=(write,), **given
+        )
+    except OSError:
+        os.close(read)
+        raise
+    finally:
+        os.close(write)
+    return process, Inside(read)
+
+
+def _start(
+    argv: Sequence[str], cwd: Path | None, env: Mapping[str, str] | None, stdin: int, sandbox: Sandbox | None
+) -> tuple[subprocess.Popen[bytes], Inside | None]:
+    try:
+        return popen(
+            argv, sandbox, cwd=cwd, env=env, sig="TERM",
+            stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    except (FileNotFoundError, PermissionError, NotADirectoryError) as error:
+        raise UserError(f"cannot run {argv[0]}: {error.strerror}: {error.filename}") from error
+    except OSError as error:
+        if error.errno == errno.ENOEXEC:
+            raise UserError(f"cannot run {argv[0]}: not an executable of this machine") from error
+        raise InfraError(f"cannot start {argv[0]}: {error}") from error
 
 
 def _feed(process: subprocess.Popen[bytes], data: bytes) -> None:

@@ -28,6 +28,7 @@ from bot.model.report import (
     Reproduction,
     Weight,
 )
+from bot.model.sandbox import Limits, Sandbox
 from bot.model.search import (
     BadAtGoodEnd,
     Commit,
@@ -122,6 +123,7 @@ __all__ = [
     "Inspect",
     "Inspection",
     "Inventory",
+    "Limits",
     "Log",
     "MachineOptions",
     "MachineType",
@@ -143,6 +145,7 @@ __all__ = [
     "Reproduction",
     "RevertOutcome",
     "Run",
+    "Sandbox",
     "Sha",
     "Sibling",
     "Side",

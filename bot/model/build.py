@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from bot.model.sandbox import Sandbox
 from bot.model.smoke import Binary, Sha
 
 
@@ -45,6 +46,7 @@ class BuildSettings:
     timeout: float = 3600.0  # seconds for one build
     cache_size: int = 10 * 2**30  # bytes of artifacts kept, least recently used go first
     free_space: int = 5 * 2**30  # bytes that must be free before a build starts
+    sandbox: Sandbox | None = None  # what commands of a build run in; None: with our own rights
 
 
 class BuildStatus(StrEnum):

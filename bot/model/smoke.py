@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from bot.model.sandbox import Sandbox
+
 Sha = str
 """A full 40-hex commit id."""
 
@@ -176,6 +178,7 @@ class Binary:
     data_dir: Path | None = None
     commit: Sha | None = None
     name: str = ""  # how reports call it: "v2.12.0", "qemu-7.2", "5f0c1e9a1b2c"
+    sandbox: Sandbox | None = None  # what it runs in; None: with our own rights
 
 
 @dataclass(frozen=True, slots=True)

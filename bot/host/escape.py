@@ -1,0 +1,88 @@
+"""Attempts to get out of a sandbox, so that what is said of it is known and not believed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from bot.errors import BotError
+from bot.host import process
+from bot.model import Limits, Sandbox
+
+_TIMEOUT = 30.0  # seconds; all of it takes half a second
+_BEGAN = "tried"
+_ATTEMPTS = r"""
+out() { echo "escaped: $1"; }
+cat "$SECRET" && out "it reads files of the host"
+for place in /usr /etc / "$HERE" "$HERE/seen"; do touch "$place/bot-was-here" 2>/dev/null && [ "$place" != "$HERE" ] &&
+    out "it writes into $place"; done
+(echo > /dev/tcp/127.0.0.1/$PORT) && out "it reaches the network"
+kill -0 $OUTSIDE && [ "$(cat /proc/$OUTSIDE/comm)" = "$NAME" ] && out "it sees processes of the host"
+settings=/proc/sys/kernel/core_pattern
+[ -w $settings ] && echo core >> $settings && out "it changes settings of the kernel"
+grep -q '^CapEff:.*[1-9a-f]' /proc/self/status && out "it has capabilities"
+unshare --user true && out "it makes user namespaces"
+head -c 3000000 /dev/zero > /tmp/large && out "its /tmp has no limit"
+ulimit -f unlimited && out "it lifts its limits"
+setsid -f sleep 86399
+echo tried
+"""
+
+
+@cache
+def missing() -> str | None:
+    """Why there is no sandbox on this machine, in words; None if one works. Asked once."""
+    try:
+        done = process.run(["true"], sandbox=Sandbox(Limits(reserve=0)), timeout=_TIMEOUT)
+    except BotError as error:
+        return str(error).removeprefix("no sandbox for true: ").removesuffix("; see `bot doctor`")
+    return None if done.ok else done.output.strip() or f"it ends with {done.returncode}"
+
+
+def escapes() -> tuple[str, ...]:
+    """What a shell gets done in a sandbox that it should not, in words; nothing as a rule.
+
+    Raises `InfraError` if there is no sandbox at all.
+    """
+    with _bait() as (box, env, here):
+        done = process.run(["bash", "-c", _ATTEMPTS], cwd=here, env=env, sandbox=box, timeout=_TIMEOUT)
+        lines = done.output.splitlines()
+        found = [line.removeprefix("escaped: ") for line in lines if line.startswith("escaped: ")]
+        if _BEGAN not in lines:
+            found.append(f"its test did not come to its end: {lines[-1] if lines else done.returncode}")
+        if any(line.startswith("sleep\n86399") for line in _commands()):
+            found.append("what leaves the session outlives it")
+    return tuple(found)
+
+
+@contextlib.contextmanager
+def _bait() -> Iterator[tuple[Sandbox, dict[str, str], Path]]:
+    """A secret, a listening port and a place to write: the sandbox, what the attempts are told, where they begin."""
+    with tempfile.TemporaryDirectory(prefix="bot-doctor-") as name, socket.create_server(("127.0.0.1", 0)) as server:
+        directory = Path(name)
+        for part in ("seen", "work"):
+            (directory / part).mkdir()
+        (directory / "secret").write_text("secret\n")
+        box = Sandbox(Limits(reserve=0, scratch=2**20, file_size=2**30), (directory / "seen",), (directory / "work",))
+        env = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "LC_ALL": "C",
+            "SECRET": str(directory / "secret"),
+            "HERE": name,
+            "PORT": str(server.getsockname()[1]),
+            "OUTSIDE": str(os.getpid()),
+            "NAME": Path("/proc/self/comm").read_text().strip(),
+        }
+        yield box, env, directory / "work"
+
+
+def _commands() -> Iterator[str]:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError):
+                yield (entry / "cmdline").read_bytes().decode(errors="replace").replace("\0", "\n")
