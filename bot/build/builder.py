@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from bot.build import recipe as recipes
@@ -30,11 +31,13 @@ from bot.errors import InfraError, Stopped, UserError
 from bot.host import disk, process
 from bot.host.git import Repository
 from bot.host.process import HeadTail
-from bot.model import Build, BuildKind, BuildSettings, BuildStatus, Recipe, Sha
+from bot.model import Build, BuildKind, BuildSettings, BuildStatus, Recipe, Sandbox, Sha
 from bot.progress import Progress
 
 _POLL = 0.5  # seconds between looks at the stop event while another thread builds the same
 _LOG = 512 * 1024  # bytes of a build's log that are kept, head and tail
+_FLOOD = 100 * 2**20  # bytes that no command of a build has to say; all of a build's are 1 MB
+_MESON_LOCK = "subprojects/.wraplock"  # meson 1.9 and 1.10 open it for writing, in the sources
 _TARGET = re.compile(r"[a-z0-9_]+-softmmu\Z")
 _NOT_FIRMWARE = {".bz2", ".dts", ".txt", ".build", ".svg", ".in", ".mak", ""}  # suffixes in pc-bios; "": README
 _FIRMWARE_WITHOUT_SUFFIX = re.compile(r"openbios-|palcode-|u-boot")
@@ -95,8 +98,9 @@ class Builder:
         self._making = set[str]()  # keys that some thread builds now
         self._toolchains: dict[str, dict[str, str]] = {}
         with disk.writing(work):
-            for name in ("trees", "home"):
+            for name in ("trees", "home", "tools"):
                 (self._work / name).mkdir(parents=True, exist_ok=True)
+            (self._work / "trees").chmod(0o700)  # what a build marks set-user-ID is for nobody else
         self._cache = Cache(self._work / "cache", settings.cache_size)
 
     def build(self, commit: Sha, target: str, *, stop: threading.Event | None = None) -> Build:
@@ -346,8 +350,14 @@ class Builder:
 
         self._progress.work(what)
         left = max(job.deadline - time.monotonic(), 0.1)
-        done = self._run(argv, cwd=cwd, env=job.env, timeout=left, log_limit=_LOG, stop=job.stop, on_line=line)
+        box = self._sandbox(read=job.place.source, write=job.place.build, lock=job.place.source / _MESON_LOCK)
+        done = self._run(
+            argv, cwd=cwd, env=job.env, timeout=left, log_limit=_LOG, flood=_FLOOD, stop=job.stop, on_line=line,
+            sandbox=box,
+        )  # fmt: skip
         log.feed(f"$ {' '.join(argv)}\n{done.output}\n".encode())
+        if done.exceeded is not None:
+            raise InfraError(f"{what}: ended, for it used {done.exceeded}")
         if done.timed_out:
             raise InfraError(
                 f"{what}: not done after {self._settings.timeout:.0f} s and ended; raise build.timeout, or look why: "
@@ -387,8 +397,9 @@ class Builder:
             return Entry(build)
         arch = job.place.arch
         binary = next(_built(tree.build, job.target, arch))
-        stripped = tree.path / f"qemu-system-{arch}"
-        done = self._run(["strip", "-o", str(stripped), str(binary)], env=job.env, timeout=120)
+        stripped = tree.fresh("out") / f"qemu-system-{arch}"
+        box = self._sandbox(read=tree.build, write=stripped.parent)
+        done = self._run(["strip", "-o", str(stripped), str(binary)], env=job.env, timeout=120, sandbox=box)
         if not done.ok:
             kind = fault(done.output, done.returncode)
             raise InfraError(f"strip {binary}: {_last_line(done.output)}" + (f": {kind.value}" if kind else ""))
@@ -398,8 +409,20 @@ class Builder:
                 "those of two trees cannot be compared; give gcc -ffile-prefix-map={source}=. and "
                 "-ffile-prefix-map={build}=build in its env, or build one at a time (bisect.jobs)"
             )
-        closure = recorded(tree.build, tree.relative, self._run, job.env)
-        return Entry(build, stripped, dict(_firmware(tree.source / "pc-bios")), closure)
+        run = partial(self._run, sandbox=self._sandbox(read=tree.source, write=tree.build))
+        closure = recorded(tree.build, tree.relative, run, job.env)
+        return Entry(build, stripped, dict(_firmware(tree.source)), closure)
+
+    def _sandbox(self, *, read: Path, write: Path, lock: Path | None = None) -> Sandbox | None:
+        """Where a command runs that a commit had a say in: it may change one directory, and nothing else but a lock."""
+        given = self._settings.sandbox
+        if given is None:
+            return None
+        box = given.with_paths(read=(read, self._work / "tools"), write=(write,))
+        if lock is not None and lock.parent.is_dir() and not any(path.is_symlink() for path in (lock, lock.parent)):
+            lock.touch()
+            box = box.with_paths(write=(lock,))
+        return replace(box, home=self._work / "home")
 
 
 def _binaries(build: Path, target: str, arch: str) -> tuple[Path, ...]:
@@ -411,12 +434,16 @@ def _built(build: Path, target: str, arch: str) -> Iterator[Path]:
     return (path for path in _binaries(build, target, arch) if path.is_file() and os.access(path, os.X_OK))
 
 
-def _firmware(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Images and keymaps that a QEMU opens at run time, by their name below -L. Compressed EDK2 images are none:
-    no machine type opens one by itself."""
+def _firmware(source: Path) -> Iterator[tuple[str, Path]]:
+    """Images and keymaps that a QEMU opens at run time, by their name below -L, as they are in the sources.
+
+    Compressed EDK2 images are none: no machine type opens one by itself. Links are none: they may lead out of the tree.
+    """
+    folder, tree = source / "pc-bios", source.resolve()
     for path in sorted(folder.glob("*")) + sorted(folder.glob("keymaps/*")):
         named = path.parent.name == "keymaps" or _FIRMWARE_WITHOUT_SUFFIX.match(path.name)
-        if (named or path.suffix not in _NOT_FIRMWARE) and path.is_file() and not path.is_symlink():
+        ours = path.is_file() and path.resolve() == tree / path.relative_to(source)
+        if ours and (named or path.suffix not in _NOT_FIRMWARE):
             yield str(path.relative_to(folder)), path
 
 

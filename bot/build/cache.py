@@ -233,9 +233,9 @@ def _alive(descriptor: int) -> Iterator[bool]:
 
 
 def _copy(source: Path, to: Path) -> str:
-    """Copy a file to the disk itself; returns the sha256 of what was copied."""
+    """Copy a file to the disk itself, never what a link stands for; returns the sha256 of what was copied."""
     digest = hashlib.sha256()
-    with source.open("rb") as reader, to.open("wb") as writer:
+    with open(source, "rb", opener=_no_link) as reader, to.open("wb") as writer:
         update: Callable[[bytes], object] = digest.update
         while chunk := reader.read(1 << 20):
             update(chunk)
@@ -243,6 +243,11 @@ def _copy(source: Path, to: Path) -> str:
         writer.flush()
         os.fsync(writer.fileno())
     return digest.hexdigest()
+
+
+def _no_link(path: str, flags: int) -> int:
+    """What a build made may be a link to a file of ours, or a pipe that would keep us waiting."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _build(facts: Mapping[str, Any], log: str) -> Build:

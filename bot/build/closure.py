@@ -15,6 +15,7 @@ from pathlib import Path
 from bot.build import tools
 
 _MOST = 64 * 1024 * 1024  # bytes of ninja's answer; a build of one target has 20 MB
+_LARGE = 4 * 1024 * 1024  # bytes of a file that is no list of dependencies; QEMU's have up to 100 KB
 _TIMEOUT = 120.0  # seconds
 _TOKEN = re.compile(r"(?:\\.|[^\s\\])+")
 
@@ -52,5 +53,5 @@ def _depfiles(build: Path) -> Iterator[Path]:
     for folder, _, files in os.walk(build):
         for name in files:
             path = Path(folder, name)
-            if name.endswith(".d") and path.is_file() and not path.is_symlink():
+            if name.endswith(".d") and path.is_file() and not path.is_symlink() and path.stat().st_size < _LARGE:
                 yield path

@@ -27,6 +27,7 @@ class Fault(Enum):
     DISK = "the disk is full; free space, or lower build.cache_size"
     MEMORY = "the machine ran out of memory; lower build.jobs, or add memory or swap"
     HARDWARE = "the compiler says that its crash does not repeat; check the machine's memory"
+    SIZE = "a file grew beyond sandbox.file_size; raise it if the commit is right to ask for so much"
     TOOL = "a program or library is missing; install it (`bot doctor` says which)"
 
 
@@ -41,6 +42,7 @@ _FAULTS = (
             re.MULTILINE,
         ),
     ),
+    (Fault.SIZE, re.compile(r"\bFile size limit exceeded\b|: File too large$", re.MULTILINE)),
     (Fault.HARDWARE, re.compile(r"The bug is not reproducible, so it is likely a hardware or OS problem")),
     (Fault.TOOL, re.compile(r"^/bin/(?:ba)?sh: .*: (?:command )?not found$|\bError 127$", re.MULTILINE)),
 )

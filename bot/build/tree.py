@@ -3,6 +3,7 @@
     trees/<recipe>-<target>/src       the commit's files, no .git, with content of submodules
     trees/<recipe>-<target>/build     the build directory, used from commit to commit
     trees/<recipe>-<target>/aside     the same, put away while a clean one is tried
+    trees/<recipe>-<target>/out       the stripped binary, on its way into the cache
     trees/<recipe>-<target>-2/...     the same for a second build at the same time
 
 What is built does not depend on where or after what it was built: the recipe's flags leave the paths of a tree out.
@@ -95,6 +96,13 @@ class Tree:
         """A file that a compiler run in the build directory named, as a path of the commit; None if it is not ours."""
         full = os.path.normpath(self.build / path)
         return os.path.relpath(full, self.source) if full.startswith(f"{self.source}/") else None
+
+    def fresh(self, name: str) -> Path:
+        """An empty directory of ours beside the sources."""
+        path = self.path / name
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir()
+        return path
 
     # -- build directory -----------------------------------------------------------------------------------------
 

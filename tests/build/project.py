@@ -11,10 +11,11 @@ from pathlib import Path
 from bot.build.builder import Builder
 from bot.host import process
 from bot.host.git import Repository
-from bot.model import BuildSettings, Recipe, Sha
+from bot.model import BuildSettings, Limits, Recipe, Sandbox, Sha
 from bot.progress import Progress
 
 TARGET = "x86_64-softmmu"
+BOX = Sandbox(Limits(reserve=0))
 
 # Refuses what it does not know as QEMU's does; writes build.ninja and a Makefile; counts its runs in configured.log.
 CONFIGURE = """\
@@ -150,7 +151,14 @@ class Project:
         return Repository(self.path)
 
     def builder(self, work: Path, progress: Progress | None = None, **settings: object) -> Builder:
-        values: dict[str, object] = {"recipes": (MAKE, NINJA), "free_space": 0, "jobs": 1, "timeout": 60.0, **settings}
+        values: dict[str, object] = {
+            "recipes": (MAKE, NINJA),
+            "free_space": 0,
+            "jobs": 1,
+            "timeout": 60.0,
+            "sandbox": BOX,
+            **settings,
+        }
         run = values.pop("run", process.run)
         return Builder(
             self.repository,
