@@ -34,6 +34,7 @@ from bot.model import (
     Outcome,
     Profile,
     Run,
+    Sandbox,
     Sha,
     Signature,
     SmokeSettings,
@@ -64,6 +65,7 @@ class Rig:
     smokes: int = 1  # at once
     controls: Controls = field(default_factory=Controls)
     goldens: Goldens | None = None  # recorded streams of baselines; None: sources are live
+    sandbox: Sandbox | None = None  # what both sides run in; None: with our own rights
 
     def beside(self, at_once: int) -> Rig:
         """This rig for threads that perform `at_once` jobs, with a build tree each."""
@@ -101,7 +103,8 @@ class Rig:
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
     def build(self, commit: Sha, target: str) -> Build:
-        return self.builder.build(commit, target, stop=self.stop)
+        build = self.builder.build(commit, target, stop=self.stop)
+        return build if build.binary is None else replace(build, binary=replace(build.binary, sandbox=self.sandbox))
 
     def sides(self, commit: Sha, case: Case) -> tuple[Binary, Binary]:
         """(source, destination) of the case on a commit that is known to build, from the caches where it is there."""
@@ -115,8 +118,8 @@ class Rig:
         baseline = self.baseline(case)
         if baseline is None:
             return None, None
-        if baseline.ref is None:
-            return installed(baseline, case.target), None
+        if baseline.ref is None:  # it reads what the commit's QEMU sends
+            return replace(installed(baseline, case.target), sandbox=self.sandbox), None
         build = self.build(self.refs[baseline.name], case.target)
         if build.binary is None:
             raise UserError(

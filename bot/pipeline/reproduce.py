@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from bot.model import PRECOPY, Direction, Report, Reproduction, Run
 from bot.pipeline.bench import Bench
+from bot.smoke.confine import confined
 from bot.smoke.reproducer import reproducer, run_as_printed, sides
 from bot.smoke.smoke import settled
 
@@ -52,6 +53,7 @@ def reproduce(desk: Bench, report: Report) -> Reproduction | None:
         arch=case.arch,
         scratch=desk.rig.scratch,
         stop=desk.stop,
+        sandbox=confined(far, text.split()),
     )
 
 

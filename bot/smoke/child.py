@@ -14,9 +14,14 @@ from pathlib import Path
 import psutil
 
 from bot.errors import InfraError, UserError
-from bot.host.process import HeadTail, dies_with_us
+from bot.host import sandbox as sandboxed
+from bot.host.process import HeadTail, popen
+from bot.host.sandbox import Inside
+from bot.model import Sandbox
 
 OUTPUT_LIMIT = 256 * 1024  # bytes kept of each output, head and tail
+_WATCH = 0.25  # seconds between looks at what a sandbox uses up
+_GONE = 10.0  # seconds for the kernel to end what is left in a sandbox
 _DRAIN = 1.0  # seconds for the rest of the output of a process that has ended
 
 
@@ -26,13 +31,22 @@ class Child:
     The process is only reaped at the very end, so its session can be killed without a chance to hit another's.
     """
 
-    def __init__(self, argv: Sequence[str], process: subprocess.Popen[bytes], outputs: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        argv: Sequence[str],
+        process: subprocess.Popen[bytes],
+        outputs: Mapping[str, int],
+        sandbox: Sandbox | None = None,
+        inside: Inside | None = None,
+    ) -> None:
         self.argv = tuple(argv)
         self.exited = asyncio.Event()
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # the same, to be waited for
         self.returncode: int | None = None  # negative for a signal; None while it runs, and for ever if we ended it
         self.on_exit: Callable[[], None] | None = None
         self._process = process
+        self._sandbox = sandbox
+        self._inside = inside
         self._kept = {name: HeadTail(OUTPUT_LIMIT) for name in outputs}
         self._open = dict(outputs)
         self._closed = asyncio.Event()
@@ -42,10 +56,13 @@ class Child:
         for name, descriptor in outputs.items():
             os.set_blocking(descriptor, False)
             self._loop.add_reader(descriptor, self._on_output, name, descriptor)
+        self._watch()
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        """The process that runs argv itself: in a sandbox it is not the one that we started."""
+        inner = self._inside.program if self._inside is not None else None
+        return inner or self._process.pid
 
     def text(self, name: str = "stderr") -> str:
         """What it wrote so far, head and tail."""
@@ -62,6 +79,8 @@ class Child:
         result = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         if result is not None:
             self.returncode = result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
+            if self._inside is not None:
+                self.returncode = sandboxed.status(self.returncode)
         self.exited.set()
         if not self.gone.done():
             self.gone.set_result(None)
@@ -78,6 +97,17 @@ class Child:
         else:
             self._close(name)
 
+    def _watch(self) -> None:
+        """Look now and then whether its sandbox's limits still hold, and end it if they do not."""
+        if self._inside is None or self._sandbox is None or self.exited.is_set():
+            return
+        exceeded = self._inside.exceeded(self._sandbox)
+        if exceeded is not None:
+            self._kept["stderr"].feed(f"\n{sandboxed.ENDED}{exceeded}\n".encode())
+            self._inside.kill()
+            return
+        self._loop.call_later(_WATCH, self._watch)
+
     def _close(self, name: str) -> None:
         descriptor = self._open.pop(name, None)
         if descriptor is not None:
@@ -89,11 +119,12 @@ class Child:
     async def end(self) -> None:
         """SIGKILL to the whole session (a stopped process would not hear another), then nothing of it is left."""
         ended_by_us = not self.exited.is_set()
+        leader = self._process.pid
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
-        for pid in psutil.pids():  # timeout(1) and job control make groups of their own in it
+            os.killpg(leader, signal.SIGKILL)
+        for pid in psutil.pids() if self._inside is None else ():  # timeout(1) and job control make groups of their own
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                if pid != self.pid and os.getsid(pid) == self.pid:
+                if pid != leader and os.getsid(pid) == leader:
                     os.kill(pid, signal.SIGKILL)
         try:
             await self.exited.wait()
@@ -106,13 +137,21 @@ class Child:
             for name in list(self._open):
                 self._close(name)
             self._process.wait()
+            if self._inside is not None:
+                self._inside.gone(_GONE)
+                self._inside.close()
 
 
 @contextlib.asynccontextmanager
 async def child(
-    argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None, keep_stdout: bool = False
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    keep_stdout: bool = False,
+    sandbox: Sandbox | None = None,
 ) -> AsyncIterator[Child]:
-    """Run argv while inside. Stderr is kept, stdout if asked for, stdin is empty.
+    """Run argv while inside. Stderr is kept, stdout if asked for, stdin is empty. In a sandbox `env` is not handed on.
 
     Raises `UserError` if argv[0] cannot be executed, `InfraError` if the machine is out of processes or memory.
     """
@@ -120,15 +159,12 @@ async def child(
         raise UserError(f"cannot run {argv[0]}: no such file, or it is not executable")
     pipes = {"stderr": os.pipe()} | ({"stdout": os.pipe()} if keep_stdout else {})
     try:
-        process = subprocess.Popen(
-            dies_with_us(argv),
+        process, inside = popen(
+            argv, sandbox, cwd=cwd, env=env if sandbox is None else None, sig="KILL",
             stdin=subprocess.DEVNULL,
             stdout=pipes["stdout"][1] if keep_stdout else subprocess.DEVNULL,
             stderr=pipes["stderr"][1],
-            env=None if env is None else dict(env),
-            cwd=cwd,
-            start_new_session=True,
-        )
+        )  # fmt: skip
     except OSError as error:
         for read, _ in pipes.values():
             os.close(read)
@@ -136,7 +172,7 @@ async def child(
     finally:
         for _, write in pipes.values():
             os.close(write)
-    running = Child(argv, process, {name: read for name, (read, _) in pipes.items()})
+    running = Child(argv, process, {name: read for name, (read, _) in pipes.items()}, sandbox, inside)
     try:
         yield running
     finally:

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bot.core.signature import is_warning, normalise
-from bot.model import Binary, Inventory
+from bot.model import Binary, Inventory, Sandbox
 from bot.smoke.argv import side
+from bot.smoke.confine import confined
 from bot.smoke.inspect import inspect
 from bot.smoke.qemu import Gone, Refused, qemu
 
@@ -65,16 +66,18 @@ class Controls:
         with self._lock:
             known = self._controls.get(key)
         if known is None or again:
-            fresh = await _control(side(binary, common, extra, str(directory)), run, directory / "c", deadline)
+            argv = side(binary, common, extra, str(directory))
+            box = confined(binary, argv, directory)
+            fresh = await _control(argv, run, directory / "c", deadline, box)
             known = fresh if known is None else replace(fresh, lines=fresh.lines | known.lines)
             with self._lock:
                 self._controls[key] = known
         return known
 
 
-async def _control(argv: Sequence[str], run: float, socket: Path, deadline: float) -> Control:
+async def _control(argv: Sequence[str], run: float, socket: Path, deadline: float, sandbox: Sandbox | None) -> Control:
     started = False
-    async with qemu("control", argv, socket, asyncio.get_running_loop().time()) as machine:
+    async with qemu("control", argv, socket, asyncio.get_running_loop().time(), sandbox=sandbox) as machine:
         try:
             async with asyncio.timeout(deadline + run):
                 await machine.connect()

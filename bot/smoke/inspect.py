@@ -16,6 +16,7 @@ from bot.core.signature import root_cause
 from bot.errors import UserError
 from bot.model import Binary, Inventory, MachineType
 from bot.smoke.argv import firmware
+from bot.smoke.confine import confined
 from bot.smoke.qemu import Gone, Qemu, Refused, qemu
 from bot.smoke.until import until_stopped
 
@@ -68,14 +69,18 @@ def inspect(binary: Binary, *, stop: threading.Event | None = None) -> Inventory
 async def _inspect(binary: Binary, directory: Path) -> Inventory:
     argv = [str(binary.path), "-display", "none", "-nodefaults", "-M", "none", *firmware(binary)]
     began = asyncio.get_running_loop().time()
-    async with qemu("inspect", argv, directory / "qmp", began) as machine:
+    box = confined(binary, argv, directory)
+    async with qemu("inspect", argv, directory / "qmp", began, sandbox=box) as machine:
         try:
             async with asyncio.timeout(_DEADLINE):
                 await machine.connect()
                 return await _questions(machine)
         except (Gone, Refused, TimeoutError) as error:
             how = await _how(machine, error)
-        raise UserError(f"{binary.path}: not a QEMU that answers: {how}; run `{' '.join(argv)}` to see for yourself")
+        hint = "" if box is None else " (in a sandbox: what it needs besides its own directory goes into sandbox.read)"
+        raise UserError(
+            f"{binary.path}: not a QEMU that answers: {how}; run `{' '.join(argv)}` to see for yourself{hint}"
+        )
 
 
 async def _questions(machine: Qemu) -> Inventory:

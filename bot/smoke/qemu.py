@@ -14,6 +14,7 @@ from qemu.qmp import ExecuteError, Message, QMPClient, QMPError
 
 from bot.errors import InfraError
 from bot.host.process import HeadTail
+from bot.model import Sandbox
 from bot.smoke.child import Child, child
 
 SOCKET_PATH_LIMIT = 107  # bytes; sun_path has 108 with the final NUL (unix(7))
@@ -185,7 +186,13 @@ async def last_words(machines: Sequence[Qemu]) -> None:
 
 @contextlib.asynccontextmanager
 async def qemu(
-    name: str, argv: Sequence[str], socket: Path, began: float, changed: asyncio.Event | None = None
+    name: str,
+    argv: Sequence[str],
+    socket: Path,
+    began: float,
+    changed: asyncio.Event | None = None,
+    *,
+    sandbox: Sandbox | None = None,
 ) -> AsyncIterator[Qemu]:
     """Run argv with a QMP connection on `socket` while inside; `Qemu.connect` has yet to be awaited there.
 
@@ -202,7 +209,7 @@ async def qemu(
     try:
         # The path is an option's value, in which QEMU doubles a comma (qemu(1), -chardev).
         listen = ("-qmp", f"unix:{str(socket).replace(',', ',,')}")
-        async with child([*argv, *listen], env=os.environ | {"LC_ALL": "C"}) as machine.process:
+        async with child([*argv, *listen], env=os.environ | {"LC_ALL": "C"}, sandbox=sandbox) as machine.process:
             machine.process.on_exit = machine.changed.set
             yield machine
     finally:

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot.errors import InfraError
-from bot.model import Binary, Case, Direction, Reproduction
+from bot.model import Binary, Case, Direction, Reproduction, Sandbox
 from bot.smoke.argv import DIRECTORY, Common
 from bot.smoke.child import child
+from bot.smoke.confine import homes
 from bot.smoke.until import until_stopped
 
 WIDTH = 74  # columns; a mail indents by two and ends at 76
@@ -147,21 +148,29 @@ def run_as_printed(
     arch: str,
     scratch: Path,
     stop: threading.Event | None = None,
+    sandbox: Sandbox | None = None,
 ) -> Reproduction:
     """Run text with bash, once on the bad build and once on its parent, each in a fresh directory.
 
     `bad` and `good` say which binary stands for each directory in the text ({"old": baseline, "new": build}); installed
     binaries are not in them. Exits are None if the text printed none.
 
+    Of a sandbox, what both may see besides is given: installed binaries and files that the text names.
+
     Raises `UserError` without bash, `Stopped` if `stop` was set, `InfraError` without a scratch directory.
     """
-    bad_exit, output = _run(text, bad, arch, scratch, stop)
-    good_exit, _ = _run(text, good, arch, scratch, stop)
+    bad_exit, output = _run(text, bad, arch, scratch, stop, sandbox)
+    good_exit, _ = _run(text, good, arch, scratch, stop, sandbox)
     return Reproduction(text, bad_exit, good_exit, output)
 
 
 def _run(
-    text: str, binaries: Mapping[str, Binary], arch: str, scratch: Path, stop: threading.Event | None
+    text: str,
+    binaries: Mapping[str, Binary],
+    arch: str,
+    scratch: Path,
+    stop: threading.Event | None,
+    sandbox: Sandbox | None,
 ) -> tuple[int | None, str]:
     try:
         scratch.mkdir(parents=True, exist_ok=True)
@@ -172,7 +181,10 @@ def _run(
                 (place / name / f"qemu-system-{arch}").symlink_to(binary.path)
                 if binary.data_dir is not None:
                     (place / name / "pc-bios").symlink_to(binary.data_dir)
-            stdout, stderr = asyncio.run(until_stopped(_shell(text, place), stop))
+            if sandbox is not None:
+                seen = tuple(home for binary in binaries.values() for home in homes(binary))
+                sandbox = sandbox.with_paths(read=seen, write=(place,))
+            stdout, stderr = asyncio.run(until_stopped(_shell(text, place, sandbox), stop))
     except OSError as error:
         raise InfraError(f"{scratch}: no scratch directory can be used here: {error}") from error
     printed = stdout.split()
@@ -180,9 +192,12 @@ def _run(
     return code, "\n".join(line.rstrip() for line in stderr.splitlines() if line.strip())
 
 
-async def _shell(text: str, directory: Path) -> tuple[str, str]:
+async def _shell(text: str, directory: Path, sandbox: Sandbox | None) -> tuple[str, str]:
     """What bash printed (the monitor's chatter, then the exit) and what went to stderr (what QEMU said)."""
     with contextlib.suppress(TimeoutError):
-        async with child(["bash", "-c", text], cwd=directory, keep_stdout=True) as shell, asyncio.timeout(_LIMIT):
+        async with (
+            child(["bash", "-c", text], cwd=directory, keep_stdout=True, sandbox=sandbox) as shell,
+            asyncio.timeout(_LIMIT),
+        ):
             await shell.exited.wait()
     return shell.text("stdout"), shell.text("stderr")

@@ -18,6 +18,7 @@ from bot.model import Inventory
 from bot.smoke import guest as guests
 from bot.smoke import memory
 from bot.smoke.argv import side as command_line
+from bot.smoke.confine import confined
 from bot.smoke.judge import Facts, Side, Stage, judged_lines
 from bot.smoke.memory import Memory
 from bot.smoke.plan import Method, Plan, Untestable, known
@@ -286,7 +287,14 @@ class Scene:
         extra = (*extra, *self._method.arguments)
         argv = command_line(binary, plan.common, extra, str(self._directory), incoming)
         machine = await self._stack.enter_async_context(
-            qemu(name, argv, self._sockets / name[0], self._began, self._changed)
+            qemu(
+                name,
+                argv,
+                self._sockets / name[0],
+                self._began,
+                self._changed,
+                sandbox=confined(binary, argv, self._directory, self._sockets),
+            )
         )
         self._troupe.append(machine)
         return machine

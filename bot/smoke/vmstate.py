@@ -10,6 +10,7 @@ from bot.core.signature import root_cause
 from bot.host.process import run
 from bot.model import Binary
 from bot.smoke.argv import firmware
+from bot.smoke.confine import confined
 from bot.smoke.migration import directories
 
 _DEADLINE = 60.0  # seconds; it takes 0.1, and 2 where modules are loaded
@@ -33,7 +34,7 @@ def dump_vmstate(
             str(binary.path), *firmware(binary), "-display", "none", "-nodefaults", "-M", machine, *arguments,
             "-dump-vmstate", str(path),
         ]  # fmt: skip
-        done = run(argv, timeout=_DEADLINE, stop=stop)
+        done = run(argv, timeout=_DEADLINE, stop=stop, sandbox=confined(binary, argv, directory))
         if not done.ok:
             how = "it did not end" if done.timed_out else f"it ended with {done.returncode}"
             raise NotDumped(f"{how}: {root_cause(done.output) or 'it said nothing'}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -25,7 +26,7 @@ from bot.smoke.qemu import Qemu
 from bot.smoke.scene import Scene
 from bot.smoke.smoke import smoke
 from tests.smoke.conftest import BARE, Smoke
-from tests.testing.qemu import ROOT, children, faulty, installed, nothing_left, second, until
+from tests.testing.qemu import ROOT, faulty, installed, nothing_left, qemus, second, until
 
 LONG = Profile("long", ("-nodefaults",), run=1.5)
 QUICK = SmokeSettings(deadline=2.0)
@@ -35,9 +36,9 @@ def hit(sig: signal.Signals, side: str) -> threading.Thread:
     """Send a signal to one side as soon as both QEMUs of a smoke run."""
 
     def work() -> None:
-        until(lambda: len(children("accel=tcg")) == 2 and all(p.num_threads() > 2 for p in children("accel=tcg")))
+        until(lambda: len(qemus("accel=tcg")) == 2 and all(p.num_threads() > 2 for p in qemus("accel=tcg")))
         time.sleep(0.3)
-        for process in children("accel=tcg"):
+        for process in qemus("accel=tcg"):
             with contextlib.suppress(psutil.Error):  # the other side may be gone by now
                 if ("-incoming" in process.cmdline()) == (side == "destination"):
                     process.send_signal(sig)
@@ -79,7 +80,7 @@ def test_a_stop_ends_a_smoke_at_once(run: Smoke) -> None:
     stop = threading.Event()
 
     def later() -> None:
-        until(lambda: len(children("accel=tcg")) == 2)
+        until(lambda: len(qemus("accel=tcg")) == 2)
         stop.set()
 
     thread = threading.Thread(target=later)
@@ -101,8 +102,8 @@ def test_no_qemu_outlives_a_killed_bot(tmp_path: Path) -> None:
     )
     bot = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
     try:
-        until(lambda: len(children("accel=tcg")) == 2, 30)
-        started = children("accel=tcg")
+        until(lambda: len(qemus("accel=tcg")) == 2, 30)
+        started = qemus("accel=tcg")
     finally:
         bot.kill()
         bot.wait()
@@ -175,6 +176,8 @@ def test_a_side_is_lost_at_each_step(
     async def strike() -> None:
         if victim in both and not hit:
             hit.append(victim)
+            while not psutil.Process(both[victim].process.pid).name().startswith("qemu"):
+                await asyncio.sleep(0.001)  # its sandbox is still being made
             os.kill(both[victim].process.pid, sig)
 
     async def ask(self: Qemu, asked: str, **arguments: object) -> object:
@@ -245,10 +248,10 @@ def test_kvm_that_is_gone_is_no_verdict(run: Smoke, tmp_path: Path) -> None:
     wrapper.write_text(f'#!/bin/sh\nexec bwrap --bind / / --dev /dev -- {installed().path} "$@"\n')
     wrapper.chmod(0o755)
     binary = identify(wrapper)
-    seen = run(source=binary, destination=binary, accel="kvm")
+    seen = run(source=binary, destination=binary, accel="kvm", box=False)
     assert (seen.outcome, seen.signature) == (Outcome.INFRA, None), seen.message
     assert "Could not access KVM kernel module" in seen.message
-    assert run(source=binary, destination=binary).outcome is Outcome.PASS
+    assert run(source=binary, destination=binary, box=False).outcome is Outcome.PASS
 
 
 STARTS = [

@@ -6,13 +6,14 @@ import contextlib
 import shlex
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import psutil
 import pytest
 
-from bot.model import Binary
+from bot.model import Binary, Limits, Sandbox
 from bot.smoke.inspect import identify
 
 ROOT = Path(__file__).parents[2]
@@ -58,6 +59,16 @@ def children(pattern: str = "") -> list[psutil.Process]:
             if "qemu-system" in line and pattern in line and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
     return found
+
+
+def qemus(pattern: str = "") -> list[psutil.Process]:
+    """The same without those that only watch over one in a sandbox."""
+    return [process for process in children(pattern) if process.name() not in ("setpriv", "choom", "bwrap", "prlimit")]
+
+
+def boxed(binary: Binary, *places: Path) -> Binary:
+    """The same binary in a sandbox, as those run that the bot built; faults are at home in `places`."""
+    return replace(binary, sandbox=Sandbox(Limits(reserve=0), write=places))
 
 
 def until(condition: Callable[[], object], seconds: float = 15.0) -> None:

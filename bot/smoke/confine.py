@@ -1,0 +1,43 @@
+"""What a QEMU that runs in a sandbox has to see: its own files, those its command line names, and the run's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from bot.model import Binary, Sandbox
+
+KVM = Path("/dev/kvm")
+_SYSTEM = (Path("/usr"), Path("/bin"))  # these are there anyway
+_VALUES = re.compile(r"[,=:]")
+
+
+def confined(binary: Binary, argv: Sequence[str], *directories: Path) -> Sandbox | None:
+    """The sandbox of a process that runs argv and may write to `directories`; None if the binary has none.
+
+    Files that argv names by absolute paths can be read: kernels, disks, firmware. A directory cannot, unless the
+    configuration says so.
+    """
+    if binary.sandbox is None:
+        return None
+    named = tuple(path for path in _files(argv[1:]) if not any(path.is_relative_to(place) for place in directories))
+    box = binary.sandbox.with_paths(read=(*homes(binary), *named), write=tuple(dict.fromkeys(directories)))
+    return box.with_devices(KVM) if any("kvm" in word for word in argv) else box
+
+
+def homes(binary: Binary) -> tuple[Path, ...]:
+    """Where a binary and its firmware are: with PREFIX/bin/qemu-system-* all of PREFIX, which wrappers want."""
+    places = dict.fromkeys(
+        place.parent if place.name == "bin" else place for place in (binary.path.parent, binary.path.resolve().parent)
+    )
+    if binary.data_dir is not None:
+        places[binary.data_dir] = None
+    return tuple(place for place in places if not any(place.is_relative_to(system) for system in _SYSTEM))
+
+
+def _files(arguments: Sequence[str]) -> Iterator[Path]:
+    for argument in arguments:
+        for piece in _VALUES.split(argument):
+            if piece.startswith("/") and Path(piece).is_file():
+                yield Path(piece)
