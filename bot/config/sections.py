@@ -50,9 +50,11 @@ from bot.model import (
     Direction,
     Exclusion,
     Expected,
+    Limits,
     MachineOptions,
     Profile,
     ReportSettings,
+    Sandbox,
     SmokeSettings,
     Sweep,
 )
@@ -195,6 +197,23 @@ class Build(_Section):
     free_space: Size
 
 
+class SandboxOptions(_Section):
+    """The limits as `model.Limits` has them; `read` as the user wrote it."""
+
+    use: Literal["auto", "always", "never"]
+    read: tuple[LocalPath, ...]
+    processes: int = Field(ge=16, le=4_000_000)
+    memory: Size
+    file_size: Size
+    scratch: Size
+    reserve: Size
+
+    @property
+    def sandbox(self) -> Sandbox:
+        limits = Limits(self.processes, self.memory, self.file_size, self.scratch, self.reserve)
+        return Sandbox(limits)
+
+
 class Executor(_Section):
     smokes: int = Field(ge=0, le=4096)
 
@@ -232,6 +251,7 @@ class Config(_Section):
     smoke: Smoke
     expected_entries: dict[Name, ExpectedEntry] = Field(alias="expected", json_schema_extra={"keys_say": NAME_SAYS})
     build: Build
+    sandbox: SandboxOptions
     executor: Executor
     bisect: Bisect
     report: Report

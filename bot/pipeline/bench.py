@@ -16,6 +16,7 @@ from bot.config import Config
 from bot.errors import UserError
 from bot.host.git import Repository
 from bot.model import Baseline, Build, BuildKind, Case, Direction, Inventory, Outcome, Profile, Run
+from bot.pipeline.confining import sandbox
 from bot.progress import Progress
 from bot.smoke.golden import Goldens
 from bot.smoke.inspect import inspect
@@ -112,7 +113,8 @@ def bench(
     refs = {b.name: _resolve(repository, b) for b in used.values() if b.ref is not None}
     scratch = work / "scratch"
     scratch.mkdir(exist_ok=True)
-    builder = Builder(repository, config.build_settings, work, progress)
+    box = sandbox(config, progress)
+    builder = Builder(repository, replace(config.build_settings, sandbox=box), work, progress)
     rig = Rig(
         builder=builder,
         profiles={profile.name: profile for profile in profiles},
@@ -124,6 +126,7 @@ def bench(
         stop=stop,
         smokes=at_once(config),
         goldens=Goldens(work / "goldens"),
+        sandbox=box,
     )
     return Bench(config, work, repository, Store(work), rig, progress, stop)
 

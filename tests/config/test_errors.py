@@ -32,7 +32,7 @@ WRONG: dict[str, tuple[str | bytes, list[str]]] = {
         "wach: {}\n",
         [
             "config.yaml:1:1: wach: unknown key, did you mean watch? (there are upstream, watch, baselines, targets,"
-            " each_tip, nightly, profiles, smoke, expected, build, executor, bisect, report)"
+            " each_tip, nightly, profiles, smoke, expected, build, sandbox, executor, bisect, report)"
         ],
     ),
     "a typo in a key": (
@@ -319,7 +319,7 @@ WRONG: dict[str, tuple[str | bytes, list[str]]] = {
             f'config.yaml:2:10: watch.every: is "soon", {TIME}',
             'config.yaml:3:11: watch.stable: is "few", must be a whole number from 0 to 99',
             "config.yaml:4:1: zzz: unknown key (there are upstream, watch, baselines, targets,"
-            " each_tip, nightly, profiles, smoke, expected, build, executor, bisect, report)",
+            " each_tip, nightly, profiles, smoke, expected, build, sandbox, executor, bisect, report)",
             'config.yaml:6:20: bisect.min_runs: is "0", must be a whole number from 3 to 10000',
         ],
     ),
@@ -363,7 +363,7 @@ WRONG: dict[str, tuple[str | bytes, list[str]]] = {
         "- watch\n",
         [
             "config.yaml:1:1: is a list, must be a map with upstream, watch, baselines, targets, each_tip, nightly,"
-            " profiles, smoke, expected, build, executor, bisect, report"
+            " profiles, smoke, expected, build, sandbox, executor, bisect, report"
         ],
     ),
     "a tag that makes objects": (
