@@ -183,6 +183,28 @@ def _resident(process: Path) -> int:
         return 0
 
 
+def end_strays(work: Path) -> None:
+    """End what sandboxes of dead processes left in a work directory that is ours alone now.
+
+    That can only be the first process of one whose bwrap was killed before it had told it to go on: bwrap (0.8.0) asks
+    the kernel to end it with its parent only after that. It waits for ever, and has run nothing.
+    """
+    for process in psutil.process_iter(["name", "cmdline"]):
+        if process.info["name"] == "bwrap" and any(f"{work}/" in word for word in process.info["cmdline"] or ()):
+            with contextlib.suppress(psutil.Error):
+                parent = process.parent()
+                if _first_of_a_namespace(process.pid) and (parent is None or parent.name() != "bwrap"):
+                    process.kill()
+
+
+def _first_of_a_namespace(pid: int) -> bool:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return False
+    return any(line.split()[-1] == "1" for line in lines if line.startswith("NSpid:"))
+
+
 def status(returncode: int) -> int:
     """The exit of a command that bwrap reports, as `subprocess` has it: 128 + n is the end by signal n."""
     return 128 - returncode if 128 < returncode <= 192 else returncode

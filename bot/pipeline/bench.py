@@ -15,6 +15,7 @@ from bot.build.builder import Builder
 from bot.config import Config
 from bot.errors import UserError
 from bot.host.git import Repository
+from bot.host.sandbox import end_strays
 from bot.model import Baseline, Build, BuildKind, Case, Direction, Inventory, Outcome, Profile, Run
 from bot.pipeline.confining import sandbox
 from bot.progress import Progress
@@ -113,6 +114,7 @@ def bench(
     refs = {b.name: _resolve(repository, b) for b in used.values() if b.ref is not None}
     scratch = work / "scratch"
     scratch.mkdir(exist_ok=True)
+    end_strays(work)
     box = sandbox(config, progress)
     builder = Builder(repository, replace(config.build_settings, sandbox=box), work, progress)
     rig = Rig(

@@ -20,6 +20,7 @@ from bot.host import sandbox as sandboxed
 from bot.host.process import Completed, run
 from bot.model import Limits, Sandbox
 from tests.host.test_process import gone
+from tests.testing.qemu import until
 
 PLAIN = Sandbox(Limits(reserve=0))
 
@@ -219,6 +220,31 @@ def test_an_ordinary_user_has_it_too(tmp_path: Path) -> None:
     os.close(read)
     assert "fork: Resource temporarily unavailable" in done.stderr
     assert gone("sleep", "4329")
+
+
+def test_one_whose_bwrap_was_killed_while_it_started_is_ended_at_the_next_start(tmp_path: Path) -> None:
+    """bwrap is kept from going on, then killed: its first process has not asked to die with it yet."""
+    read, write = os.pipe()
+    waits = ["--unshare-user", "--unshare-pid", "--die-with-parent", "--userns-block-fd", str(read), "--info-fd", "2"]
+    bwrap = ["bwrap", *waits, "--ro-bind", "/", "/", "--chdir", f"{tmp_path}/", "true"]
+    monitor = subprocess.Popen(bwrap, pass_fds=(read,))
+
+    def there() -> list[psutil.Process]:
+        found = psutil.process_iter(["name", "cmdline"])
+        return [p for p in found if p.info["name"] == "bwrap" and f"{tmp_path}/" in (p.info["cmdline"] or ())]
+
+    until(lambda: len(there()) == 2)
+    sandboxed.end_strays(tmp_path)
+    assert len(there()) == 2  # as long as its bwrap lives it is somebody's
+    monitor.kill()
+    monitor.wait()
+    assert len(there()) == 1
+    sandboxed.end_strays(tmp_path / "other")
+    assert len(there()) == 1
+    sandboxed.end_strays(tmp_path)
+    until(lambda: not there())
+    os.close(read)
+    os.close(write)
 
 
 def test_nothing_that_is_tried_gets_out() -> None:
