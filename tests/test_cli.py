@@ -898,7 +898,10 @@ def until(file: Path, text: str, seconds: float = 90) -> None:
         time.sleep(0.2)
 
 
-def test_full_disk_is_machine_trouble(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("reserve", "said"), [("0", "space"), ("1G", "it left less than 1.0 GiB of space on the disk")]
+)
+def test_full_disk_is_machine_trouble(tmp_path: Path, reserve: str, said: str) -> None:
     """A work directory on a file system of 3 MiB: told as such, no verdict, nothing half kept."""
     here = place(tmp_path, GOOD, SMALLER)
     small = tmp_path / "work"
@@ -906,8 +909,9 @@ def test_full_disk_is_machine_trouble(tmp_path: Path) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3M", "tmpfs", str(small)], check=True)
     try:
         (small / "filler").write_bytes(b"x" * (2 * 2**20 + 700 * 2**10))
-        done = here.bisect(f"{here.shas[0]}..master", code=131)
-        assert "space" in done.stderr
+        reserved = ("--set", f"sandbox.reserve={reserve}")
+        done = here.run(*reserved, "bisect", f"{here.shas[0]}..master", *MACHINE, code=131)
+        assert said in done.stderr
         (small / "filler").unlink()
     finally:
         subprocess.run(["umount", "-l", str(small)], check=True)

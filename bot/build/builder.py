@@ -357,7 +357,7 @@ class Builder:
         )  # fmt: skip
         log.feed(f"$ {' '.join(argv)}\n{done.output}\n".encode())
         if done.exceeded is not None:
-            raise InfraError(f"{what}: ended, for it used {done.exceeded}")
+            raise InfraError(f"{what}: ended, for {done.exceeded}")
         if done.timed_out:
             raise InfraError(
                 f"{what}: not done after {self._settings.timeout:.0f} s and ended; raise build.timeout, or look why: "

@@ -168,7 +168,7 @@ def run(
                 keep.feed(data)
                 written += len(data)
                 if flood is not None and written > flood:
-                    exceeded = f"more than {flood / 2**20:.0f} MiB of output"
+                    exceeded = f"it wrote more than {flood / 2**20:.0f} MiB of output"
                     break
                 if on_line is not None:
                     *lines, partial = (partial + data).split(b"\n")

@@ -31,7 +31,7 @@ _SETTINGS = ("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "os-re
 # the host's kernel start a program of the sandbox's choice. runc masks the same (its default spec, maskedPaths).
 _FIXED = ("sys", "irq", "bus", "fs", "sysrq-trigger")
 _MASKED = ("acpi", "asound", "kcore", "keys", "latency_stats", "timer_list", "sched_debug", "scsi", "driver", "kmsg")
-ENDED = "sandbox: ended, for it used "  # what stderr says of a process that went beyond a limit
+ENDED = "sandbox: ended, for "  # what stderr says of a process that went beyond a limit
 _ANSWER = 10.0  # seconds for bwrap to say what its first process is; it takes 0.01
 _PAGE = os.sysconf("SC_PAGESIZE")
 _FIRST_TO_GO = 1000  # oom_score_adj: where memory runs out the kernel ends these before anything else
@@ -139,12 +139,12 @@ class Inside:
         limits = sandbox.limits
         inmates = self._inmates()
         if len(inmates) > limits.processes:  # RLIMIT_NPROC does not hold for root (copy_process() of Linux)
-            return f"more than {limits.processes} processes (sandbox.processes)"
+            return f"it had more than {limits.processes} processes (sandbox.processes)"
         if sum(map(_resident, inmates)) > limits.memory:
-            return f"more than {limits.memory / 2**30:.1f} GiB of memory (sandbox.memory)"
+            return f"it used more than {limits.memory / 2**30:.1f} GiB of memory (sandbox.memory)"
         for place in sandbox.write:
             if disk.free(place) < limits.reserve:
-                return f"less than {limits.reserve / 2**30:.1f} GiB left on the disk (sandbox.reserve)"
+                return f"it left less than {limits.reserve / 2**30:.1f} GiB of space on the disk (sandbox.reserve)"
         return None
 
     def _inmates(self) -> list[Path]:

@@ -91,7 +91,7 @@ def test_a_fork_bomb_is_a_fault_of_the_machine_and_named(project: Project, work:
 
 
 def test_a_log_of_a_gigabyte_is_ended_and_named(project: Project, work: Path) -> None:
-    with pytest.raises(InfraError, match=r"used more than 100 MiB of output"):
+    with pytest.raises(InfraError, match=r"ended, for it wrote more than 100 MiB of output"):
         hostile(project, work, "yes 'a line of a long, long log of nothing' | head -c 1000000000")
     assert gone("yes", "a line of a long, long log of nothing")
 
@@ -111,7 +111,7 @@ def test_a_terabyte_is_a_fault_of_the_machine_and_named(project: Project, work: 
 
 
 def test_a_full_disk_is_a_fault_of_the_machine_and_named(project: Project, work: Path) -> None:
-    with pytest.raises(InfraError, match=r"left on the disk \(sandbox\.reserve\)"):
+    with pytest.raises(InfraError, match=r"of space on the disk \(sandbox\.reserve\)"):
         hostile(project, work, "sleep 60", reserve=2**60)
 
 

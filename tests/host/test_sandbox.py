@@ -146,7 +146,9 @@ def test_too_many_processes_are_ended_and_named() -> None:
     done = tried("for i in {1..300}; do sleep 4328 & done; wait", Sandbox(Limits(processes=200, reserve=0)))
     assert not done.ok
     # An ordinary user is held by RLIMIT_NPROC already.
-    assert done.exceeded == "more than 200 processes (sandbox.processes)" or "Resource temporarily" in done.output
+    assert (
+        done.exceeded == "it had more than 200 processes (sandbox.processes)" or "Resource temporarily" in done.output
+    )
     assert gone("sleep", "4328")
 
 
@@ -156,7 +158,7 @@ def test_memory_is_limited_and_named() -> None:
         "python3 -c 'x = bytearray(600 << 20)\nx[::4096] = bytes([1]) * len(x[::4096])\nimport time; time.sleep(60)'"
     )
     done = tried(script, Sandbox(limits))
-    assert done.exceeded == "more than 0.3 GiB of memory (sandbox.memory)"
+    assert done.exceeded == "it used more than 0.3 GiB of memory (sandbox.memory)"
 
 
 def test_a_file_has_a_largest_size(tmp_path: Path) -> None:
@@ -176,7 +178,7 @@ def test_scratch_space_is_limited() -> None:
 def test_the_disk_is_left_some_room(tmp_path: Path) -> None:
     done = tried("sleep 60", Sandbox(Limits(reserve=2**60), write=(tmp_path,)))
     assert done.exceeded is not None
-    assert "left on the disk (sandbox.reserve)" in done.exceeded
+    assert "of space on the disk (sandbox.reserve)" in done.exceeded
 
 
 def test_a_sandbox_that_cannot_be_made_is_no_verdict(tmp_path: Path) -> None:

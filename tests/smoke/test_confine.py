@@ -97,7 +97,7 @@ def test_one_that_goes_beyond_a_limit_is_no_verdict(run: Smoke, tmp_path: Path) 
     seen = run(Profile("p", ("-nodefaults",)), source=swarm, destination=swarm)
     assert (seen.outcome, seen.signature) == (Outcome.INFRA, None), seen.message
     text = next(entry.text for entry in seen.logs if entry.name == "destination.stderr")
-    assert "sandbox: ended, for it used more than 1000 processes (sandbox.processes)" in text or "Cannot fork" in text
+    assert "sandbox: ended, for it had more than 1000 processes (sandbox.processes)" in text or "Cannot fork" in text
 
 
 def test_a_crash_in_there_is_the_crash_it_is(run: Smoke, tmp_path: Path) -> None:
