@@ -16,18 +16,18 @@ from bot.model import Limits, Sandbox
 
 _TIMEOUT = 30.0  # seconds; all of it takes half a second
 _BEGAN = "tried"
+# Where one succeeds it must do no harm: what could be written is looked at, and not written.
 _ATTEMPTS = r"""
 out() { echo "escaped: $1"; }
 cat "$SECRET" && out "it reads files of the host"
-for place in /usr /etc / "$HERE" "$HERE/seen"; do touch "$place/bot-was-here" 2>/dev/null && [ "$place" != "$HERE" ] &&
-    out "it writes into $place"; done
+for place in /usr /etc / "$HERE/seen"; do [ -w "$place" ] && out "it writes into $place"; done
 (echo > /dev/tcp/127.0.0.1/$PORT) && out "it reaches the network"
 kill -0 $OUTSIDE && [ "$(cat /proc/$OUTSIDE/comm)" = "$NAME" ] && out "it sees processes of the host"
-settings=/proc/sys/kernel/core_pattern
-[ -w $settings ] && echo core >> $settings && out "it changes settings of the kernel"
+[ -w /proc/sys/kernel/core_pattern ] && out "it changes settings of the kernel"
 grep -q '^CapEff:.*[1-9a-f]' /proc/self/status && out "it has capabilities"
 unshare --user true && out "it makes user namespaces"
-head -c 3000000 /dev/zero > /tmp/large && out "its /tmp has no limit"
+large=$(mktemp) && head -c 3000000 /dev/zero > "$large" && out "its /tmp has no limit"
+rm -f "$large"
 ulimit -f unlimited && out "it lifts its limits"
 setsid -f sleep 86399
 echo tried
