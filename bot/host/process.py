@@ -24,7 +24,6 @@ from bot.model import Sandbox
 
 _POLL = 0.1  # seconds between looks at the stop event
 _WATCH = 0.1  # seconds between looks at what a sandbox uses up
-_GONE = 10.0  # seconds for the kernel to end what is left in a sandbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +151,8 @@ def run(
                     break
                 if inside is not None and sandbox is not None and time.monotonic() - looked > _WATCH:
                     looked = time.monotonic()
-                    exceeded = inside.exceeded(sandbox)
+                    exceeded = inside.ended(sandbox)
                     if exceeded is not None:
-                        inside.kill()
                         break
                 if not selector.select(_POLL):
                     if process.poll() is not None:
@@ -181,13 +179,15 @@ def run(
             if stop is not None and stop.is_set():
                 raise Stopped(f"stopped while running {argv[0]}")
             timed_out = timeout is not None and time.monotonic() - began > timeout
+            if inside is not None and sandbox is not None:
+                exceeded = inside.ended(sandbox)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=_POLL)
         returncode = process.poll()
     finally:
         kill_group(process, inside=inside)
         if inside is not None:
-            inside.gone(_GONE)
+            inside.gone()
             inside.close()
         if process.stdout is not None:
             process.stdout.close()

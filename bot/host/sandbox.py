@@ -128,11 +128,18 @@ class Inside:
             return None
         return int(children[0]) if children else None
 
-    def gone(self, seconds: float) -> bool:
-        """Wait until the last process of the sandbox is gone, for at most so long; whether it is."""
+    def gone(self, seconds: float = 10.0) -> bool:
+        """Wait until the kernel has ended the last process of the sandbox, for at most so long; whether it is gone."""
         if self._descriptor is None:
             return True
         return bool(select.select([self._descriptor], [], [], seconds)[0])
+
+    def ended(self, sandbox: Sandbox) -> str | None:
+        """End all of it if it is beyond a limit; which one, in words."""
+        exceeded = self.exceeded(sandbox)
+        if exceeded is not None:
+            self.kill()
+        return exceeded
 
     def exceeded(self, sandbox: Sandbox) -> str | None:
         """Which limit its processes are beyond, in words; None if none. Takes 0.1 ms and 10 us for each process."""

@@ -21,7 +21,6 @@ from bot.model import Sandbox
 
 OUTPUT_LIMIT = 256 * 1024  # bytes kept of each output, head and tail
 _WATCH = 0.25  # seconds between looks at what a sandbox uses up
-_GONE = 10.0  # seconds for the kernel to end what is left in a sandbox
 _DRAIN = 1.0  # seconds for the rest of the output of a process that has ended
 
 
@@ -101,10 +100,9 @@ class Child:
         """Look now and then whether its sandbox's limits still hold, and end it if they do not."""
         if self._inside is None or self._sandbox is None or self.exited.is_set():
             return
-        exceeded = self._inside.exceeded(self._sandbox)
+        exceeded = self._inside.ended(self._sandbox)
         if exceeded is not None:
             self._kept["stderr"].feed(f"\n{sandboxed.ENDED}{exceeded}\n".encode())
-            self._inside.kill()
             return
         self._loop.call_later(_WATCH, self._watch)
 
@@ -138,7 +136,7 @@ class Child:
                 self._close(name)
             self._process.wait()
             if self._inside is not None:
-                self._inside.gone(_GONE)
+                self._inside.gone()
                 self._inside.close()
 
 
