@@ -9,7 +9,8 @@ from pathlib import Path
 from bot.model import Binary, Sandbox
 
 KVM = Path("/dev/kvm")
-_SYSTEM = (Path("/usr"), Path("/bin"))  # these are there anyway
+_SYSTEM = tuple(Path("/", name) for name in ("usr", "bin", "lib", "lib64"))  # these are there anyway
+_INSTALLED = ("bin", "lib", "lib64", "libexec", "share", "usr")
 _VALUES = re.compile(r"[,=:]")
 
 
@@ -27,13 +28,18 @@ def confined(binary: Binary, argv: Sequence[str], *directories: Path) -> Sandbox
 
 
 def homes(binary: Binary) -> tuple[Path, ...]:
-    """Where a binary and its firmware are: with PREFIX/bin/qemu-system-* all of PREFIX, which wrappers want."""
-    places = dict.fromkeys(
-        place.parent if place.name == "bin" else place for place in (binary.path.parent, binary.path.resolve().parent)
-    )
+    """A binary and its firmware; with PREFIX/bin/qemu-system-* what is installed with it, which wrappers want.
+
+    Never a whole directory above it: that may be somebody's home.
+    """
+    found: dict[Path, None] = {}
+    for path in (binary.path, binary.path.resolve()):
+        prefix = path.parent.parent if path.parent.name == "bin" else None
+        parts = () if prefix is None else (prefix / name for name in _INSTALLED)
+        found |= dict.fromkeys((path, *(part for part in parts if part.is_dir())))
     if binary.data_dir is not None:
-        places[binary.data_dir] = None
-    return tuple(place for place in places if not any(place.is_relative_to(system) for system in _SYSTEM))
+        found[binary.data_dir] = None
+    return tuple(place for place in found if not any(place.is_relative_to(system) for system in _SYSTEM))
 
 
 def _files(arguments: Sequence[str]) -> Iterator[Path]:

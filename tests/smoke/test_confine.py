@@ -22,19 +22,27 @@ def binary(path: str, data: str | None = None) -> Binary:
 
 
 @pytest.mark.parametrize(
-    ("found", "places"),
-    [
-        (binary("/usr/bin/qemu-system-x86_64"), ()),
-        (binary("/usr/local/bin/qemu-system-x86_64"), ()),
-        (binary("/opt/qemu/bin/qemu-system-x86_64"), ("/opt/qemu",)),
-        (
-            binary("/srv/cache/0a/qemu-system-x86_64", "/srv/cache/0a/pc-bios"),
-            ("/srv/cache/0a", "/srv/cache/0a/pc-bios"),
-        ),
-    ],
+    "path", ["/usr/bin/qemu-system-x86_64", "/usr/local/bin/qemu-system-x86_64", "/bin/qemu-system-x86_64"]
 )
-def test_a_binary_sees_where_it_lives(found: Binary, places: tuple[str, ...]) -> None:
-    assert homes(found) == tuple(map(Path, places))
+def test_what_the_system_has_is_there_anyway(path: str) -> None:
+    assert homes(binary(path)) == ()
+
+
+def test_a_binary_sees_itself_and_what_is_installed_with_it_and_no_home(tmp_path: Path) -> None:
+    """Somebody's ~/bin/qemu-system-x86_64, and ~/qemu-system-x86_64."""
+    for name in ("bin", "lib", ".ssh", "share"):
+        (tmp_path / name).mkdir()
+    for name in ("bin/qemu", "qemu"):
+        (tmp_path / name).touch()
+    assert set(homes(binary(f"{tmp_path}/bin/qemu"))) == {
+        tmp_path / name for name in ("bin/qemu", "bin", "lib", "share")
+    }
+    assert homes(binary(f"{tmp_path}/qemu")) == (tmp_path / "qemu",)
+
+
+def test_a_binary_of_the_cache_sees_its_firmware() -> None:
+    found = binary("/srv/cache/0a/qemu-system-x86_64", "/srv/cache/0a/pc-bios")
+    assert homes(found) == (Path("/srv/cache/0a/qemu-system-x86_64"), Path("/srv/cache/0a/pc-bios"))
 
 
 def test_files_of_the_command_line_can_be_read_and_directories_cannot(tmp_path: Path) -> None:
