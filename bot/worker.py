@@ -99,7 +99,8 @@ class Rig:
             other = installed(baseline, case.target).sha256
         script = self.smoke.script and hashlib.sha256(_read(Path(self.smoke.script))).hexdigest()
         options = [(entry.options, entry.cpu) for entry in machine_options(case, self.smoke)]
-        facts = [asdict(self.profile(case)), dict(self.smoke.memory), options, case.accel, script, other]
+        confined = self.sandbox is not None  # postcopy wants a privilege that a sandbox has not
+        facts = [asdict(self.profile(case)), dict(self.smoke.memory), options, case.accel, script, other, confined]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
     def build(self, commit: Sha, target: str) -> Build:
