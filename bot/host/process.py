@@ -133,7 +133,7 @@ def run(
     began = time.monotonic()
     process, inside = _start(argv, cwd, env, subprocess.DEVNULL if stdin is None else subprocess.PIPE, sandbox)
     keep = HeadTail(log_limit)
-    timed_out, exceeded, looked, written = False, None, began, 0
+    timed_out, exceeded, looked, written = False, None, 0.0, 0
     partial = b""
     try:
         if stdin is not None and process.stdin is not None:
