@@ -50,6 +50,8 @@ class Child:
         self._open = dict(outputs)
         self._closed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+        self._ended: float | None = None
         self._pidfd = os.pidfd_open(process.pid)
         self._loop.add_reader(self._pidfd, self._on_exit)
         for name, descriptor in outputs.items():
@@ -62,6 +64,11 @@ class Child:
         """The process that runs argv itself: in a sandbox it is not the one that we started."""
         inner = self._inside.program if self._inside is not None else None
         return inner or self._process.pid
+
+    @property
+    def lived(self) -> float:
+        """Seconds from its start to its end, or until now."""
+        return (self._loop.time() if self._ended is None else self._ended) - self._began
 
     def text(self, name: str = "stderr") -> str:
         """What it wrote so far, head and tail."""
@@ -80,6 +87,7 @@ class Child:
             self.returncode = result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
             if self._inside is not None:
                 self.returncode = sandboxed.status(self.returncode)
+        self._ended = self._loop.time()
         self.exited.set()
         if not self.gone.done():
             self.gone.set_result(None)

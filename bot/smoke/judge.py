@@ -58,6 +58,7 @@ class Side:
     stderr: str
     said: str
     trace: str
+    lived: float = 0.0  # seconds from its start to its end
 
     @classmethod
     def absent(cls, name: str) -> Side:

@@ -32,6 +32,7 @@ from bot.smoke.settle import Pair, Settled, adapted, settle
 from bot.smoke.until import until_stopped
 
 _LONGER = 1.0  # seconds
+_AS_LONG = 3  # times the life of a QEMU that ended
 _ARM = ("arm", "aarch64")
 _LOADING = (Outcome.FAIL_DST, Outcome.CRASH_DST)  # what a destination does that fails while it loads
 
@@ -220,7 +221,8 @@ class _Smoke:
         sides = []
         for side in facts.sides:
             if alarming(side.said):
-                control = await self._control(plan, side.name, _longer(plan.run) if again else plan.run, again=again)
+                run = _longer(plan.run, side.lived) if again else plan.run
+                control = await self._control(plan, side.name, run, again=again)
                 if again and not control.started and plan.run:
                     why = f"{side.name} does not run without a migration either: {rules.last_words(side)}"
                     return facts, Judgement(Outcome.UNTESTABLE, rules.start_signature(side), why)
@@ -248,9 +250,12 @@ class _Smoke:
         return await self._controls.control(binary, plan.common, extra, run, self._sockets, plan.deadline, again=again)
 
 
-def _longer(run: float) -> float:
-    """How long a guest runs that is held against one that ended: boards without any code last a moment, or two."""
-    return run + _LONGER if run else 0.0
+def _longer(run: float, lived: float = 0.0) -> float:
+    """How long a guest runs that is held against one that ended: boards without any code last a moment, or two.
+
+    On a host under load these are moments of load, so the QEMU that ended says how long they were.
+    """
+    return max(run + _LONGER, _AS_LONG * lived) if run else 0.0
 
 
 def observation(facts: Facts, judgement: Judgement) -> Observation:

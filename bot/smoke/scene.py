@@ -413,6 +413,7 @@ def _side(machine: Qemu) -> Side:
         stderr=stderr,
         said="\n".join(filter(None, (judged_lines(later), told))),
         trace=machine.trace,
+        lived=machine.process.lived,
     )
 
 
