@@ -103,8 +103,8 @@ class Rig:
         facts = [asdict(self.profile(case)), dict(self.smoke.memory), options, case.accel, script, other, confined]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
-    def build(self, commit: Sha, target: str) -> Build:
-        build = self.builder.build(commit, target, stop=self.stop)
+    def build(self, commit: Sha, target: str, *, own: bool = False) -> Build:
+        build = self.builder.build(commit, target, own=own, stop=self.stop)
         return build if build.binary is None else replace(build, binary=replace(build.binary, sandbox=self.sandbox))
 
     def sides(self, commit: Sha, case: Case) -> tuple[Binary, Binary]:
@@ -176,7 +176,7 @@ def perform(job: Test, rig: Rig) -> Iterator[Build | Run]:
     """Build job.commit for each target of its cases, run every case `times` over, yield each fact as it comes."""
     for target in dict.fromkeys(case.target for case in job.cases):
         cases = [case for case in job.cases if case.target == target]
-        build = rig.build(job.commit, target)
+        build = rig.build(job.commit, target, own=job.own)
         yield build
         if build.binary is None:
             for case in cases:

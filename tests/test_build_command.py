@@ -176,7 +176,7 @@ def test_a_build_is_stopped(tmp_path: Path) -> None:
 def test_what_was_printed_stays_until_later_builds_need_its_room(tmp_path: Path) -> None:
     """All paths of one command are there together, whatever the limit; the command itself brings back what went."""
     here = place(tmp_path, {"dev.c": dev_c(7)}, {"dev.c": dev_c(8)})
-    small = ("--set", "build.cache_size=1", "build")
+    small = ("--set", "build.cache_size=1", "--set", "build.unpacked_size=1", "build")
     lines = here.run(*small, "master~2", "master~1", code=0).stdout.splitlines()
     assert [version(command(line)[:1])[-1] for line in lines] == ["2", "7"]
     here.run(*small, "master", code=0)

@@ -195,7 +195,7 @@ def _recall(state: Bisection, known: Iterable[Run]) -> tuple[Bisection, dict[Sha
 
 
 def _figures(state: Bisection, steps: tuple[Asked, ...], known: int) -> Counts:
-    builds = {(b.commit, b.target, b.seconds) for s in steps for b in s.builds if b.kind is not BuildKind.CACHED}
+    builds = {(b.commit, b.target, b.seconds) for s in steps for b in s.builds if b.kind.compiled}
     seen = [state.count(step.commit) for step in steps]
     return Counts(
         steps=len(steps),

@@ -14,7 +14,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,20 +22,25 @@ from pathlib import Path
 
 from bot.build import recipe as recipes
 from bot.build import submodules, tools
+from bot.build.artifacts import Artifacts, Key
 from bot.build.cache import Cache, Entry
 from bot.build.closure import recorded
 from bot.build.diagnosis import Fault, Reader, fault
 from bot.build.submodules import Pin
 from bot.build.tree import State, Tree, held
+from bot.core.closure import same_binary
 from bot.errors import InfraError, Stopped, UserError
 from bot.host import disk, process
 from bot.host.git import Repository
 from bot.host.process import HeadTail
+from bot.host.reads import watched
 from bot.model import Build, BuildKind, BuildSettings, BuildStatus, Recipe, Sandbox, Sha
 from bot.progress import Progress
 
 _POLL = 0.5  # seconds between looks at the stop event while another thread builds the same
 _LOG = 512 * 1024  # bytes of a build's log that are kept, head and tail
+_NEIGHBOURS = 32  # builds that may be shared are looked for among so many, by date
+_FAR = 2000  # files in which a commit differs that nobody need look at: something of them was read
 _FLOOD = 100 * 2**20  # bytes that no command of a build has to say; all of a build's are 1 MB
 _MESON_LOCK = "subprojects/.wraplock"  # meson 1.9 and 1.10 open it for writing, in the sources
 _TARGET = re.compile(r"[a-z0-9_]+-softmmu\Z")
@@ -56,6 +61,10 @@ class Job:
     toolchain: Mapping[str, str]
     stop: threading.Event | None
     deadline: float = 0.0  # time.monotonic() at which it is ended; set when it starts
+
+    @property
+    def key(self) -> Key:
+        return Key(recipes.group(self.target, self.recipe, self.toolchain), self.commit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,29 +104,37 @@ class Builder:
         self._run = run
         self._at_once = 1
         self._turn = threading.Condition()
-        self._making = set[str]()  # keys that some thread builds now
+        self._making = set[Key]()  # keys that some thread builds now
         self._toolchains: dict[str, dict[str, str]] = {}
         with disk.writing(work):
             for name in ("trees", "home", "tools"):
                 (self._work / name).mkdir(parents=True, exist_ok=True)
             (self._work / "trees").chmod(0o700)  # what a build marks set-user-ID is for nobody else
-        self._cache = Cache(self._work / "cache", settings.cache_size)
+        artifacts = Artifacts(settings.cache or self._work / "artifacts", settings.cache_size)
+        self._cache = Cache(self._work / "unpacked", settings.unpacked_size, artifacts)
 
-    def build(self, commit: Sha, target: str, *, stop: threading.Event | None = None) -> Build:
+    def build(self, commit: Sha, target: str, *, own: bool = False, stop: threading.Event | None = None) -> Build:
         """Build `commit` for `target` ("x86_64-softmmu"), or return what an earlier build of it left.
+
+        Where nothing that another build read is different, that build is the answer too (`BuildKind.SHARED`); with
+        `own` it is not, and what was shared before is built.
 
         Raises `Stopped` if `stop` was set, `InfraError` if the machine failed (disk, memory, time, network), and
         `UserError` if something is missing that the user has to provide (tool, recipe, source of a submodule).
         """
         began = time.monotonic()
         job = self._job(commit, target, stop)
-        key = recipes.artifact_key(commit, target, job.recipe, job.toolchain)
+        key = job.key
         with self._alone(key, stop):
-            if (found := self._cache.find(key)) is not None:
+            found = self._cache.find(key)
+            if found is not None and not (own and found.same_as):
                 return found
+            if not own and (shared := self._shared(job)) is not None:
+                return shared
             with disk.writing(self._work), held(self._trees(job), self._progress, stop) as tree:
-                if (found := self._cache.find(key)) is not None:  # another process built it while we waited
-                    return found
+                known = self._cache.find(key)
+                if known is not None and not (own and known.same_as):  # another process built it while we waited
+                    return known
                 disk.require(self._work, self._settings.free_space, "build.free_space")
                 job = self._placed(job, tree)
                 attempt, steps = self._attempts(job, tree)
@@ -133,7 +150,14 @@ class Builder:
                     error=attempt.error,
                     log=attempt.log,
                 )
-                return self._cache.add(key, self._entry(job, tree, build))
+                built = self._cache.add(key, self._entry(job, tree, build))
+        if known is not None and known.binary != built.binary:
+            raise InfraError(
+                f"{commit[:12]} {target}: its own build is another binary than that of {(known.same_as or '')[:12]}, "
+                "which it was taken to share, for no file that was read there differs; runs of it are not to be "
+                "trusted: please report this, set build.share to false, and search again in a new work directory"
+            )
+        return built
 
     def beside(self, at_once: int) -> Builder:
         """This builder for threads that build `at_once`: each has a tree of its own, and its share of the cores."""
@@ -148,7 +172,7 @@ class Builder:
             job = self._job(commit, target, None)
         except UserError:  # it was built with other settings, and cannot be with these
             return False
-        return self._cache.has(recipes.artifact_key(commit, target, job.recipe, job.toolchain))
+        return self._cache.has(job.key)
 
     def closure(self, commit: Sha, target: str) -> frozenset[str] | None:
         """The commit's sources and headers that a build of it, which is there already, was made of; None: not known."""
@@ -156,7 +180,7 @@ class Builder:
             job = self._job(commit, target, None)
         except UserError:
             return None
-        return self._cache.closure(recipes.artifact_key(commit, target, job.recipe, job.toolchain))
+        return self._cache.closure(job.key)
 
     def recipe(self, commit: Sha) -> str:
         """The name of the recipe that a commit is built by. Raises `UserError` if none fits."""
@@ -168,7 +192,7 @@ class Builder:
         Raises `UserError` as `build` does, for what cannot be built with these settings.
         """
         job = self._job(commit, target, None)
-        return self._cache.path / recipes.artifact_key(commit, target, job.recipe, job.toolchain)
+        return self._cache.folder(job.key)
 
     def release(self) -> None:
         """The binaries handed out so far are no longer in use; the cache may let go of them."""
@@ -211,7 +235,7 @@ class Builder:
         return replace(job, place=place, env=self._environment(job.recipe, place), deadline=deadline)
 
     @contextmanager
-    def _alone(self, key: str, stop: threading.Event | None) -> Iterator[None]:
+    def _alone(self, key: Key, stop: threading.Event | None) -> Iterator[None]:
         """One thread makes what a key names; others that want it wait. Raises `Stopped`."""
         with self._turn:
             while key in self._making:
@@ -240,7 +264,7 @@ class Builder:
         try:
             tree.checkout(self._repository, job.commit, job.pins)
             before, used = tree.state, tree.used
-            attempt = self._attempt(job, tree)
+            attempt = self._watched(job, tree)
             steps = attempt.steps
             if used and not attempt.ok and not self._believed(job, tree, before, attempt):
                 attempt = self._clean(job, tree, before, attempt)
@@ -258,7 +282,7 @@ class Builder:
         """Once more in a clean directory. The used one is taken back if it turns out that the commit was at fault."""
         self._progress.say(f"{job.commit[:12]} {job.target}: {first.error}; once more in a clean directory")
         tree.put_aside()
-        second = self._attempt(job, tree)
+        second = self._watched(job, tree)
         if not second.ok and not first.configured and second.blamed is not None:
             tree.take_back(before)
         else:
@@ -280,6 +304,39 @@ class Builder:
             if path is None or now is None or now == self._repository.entry(before.good, path):
                 return False
         return True
+
+    def _watched(self, job: Job, tree: Tree) -> Attempt:
+        """An attempt, of which is noted what it read, however it ends."""
+        reads = None
+        try:
+            with watched(tree.source) as reads:
+                return self._attempt(job, tree)
+        finally:
+            tree.note(None if reads is None else reads.paths)
+
+    def _shared(self, job: Job) -> Build | None:
+        """The build of another commit, if this one changes nothing of what it read; the nearest ones are tried."""
+        if not self._settings.share:
+            return None
+        artifacts, group = self._cache.artifacts, job.key.group
+        places = self._repository.places((job.commit, *artifacts.commits(group)))
+        dates = {sha: date for sha, (_, date) in places.items()}
+        at = dates.pop(job.commit)
+        near = sorted(dates, key=lambda sha: abs(dates[sha] - at))[:_NEIGHBOURS]
+        for other, changes in self._repository.changes(job.commit, near).items():
+            known = artifacts.get(Key(group, other)) if len(changes) < _FAR else None
+            if known is None or known.reads is None or not same_binary(changes, known.reads):
+                continue
+            build = replace(
+                known.build,
+                commit=job.commit,
+                kind=BuildKind.SHARED,
+                seconds=0.0,
+                steps=0,
+                same_as=known.build.same_as or other,
+            )
+            return self._cache.share(job.key, Key(group, other), build)
+        return None
 
     # -- one attempt ---------------------------------------------------------------------------------------------
 
@@ -411,7 +468,12 @@ class Builder:
             )
         run = partial(self._run, sandbox=self._sandbox(read=tree.source, write=tree.build))
         closure = recorded(tree.build, tree.relative, run, job.env)
-        return Entry(build, stripped, dict(_firmware(tree.source)), closure)
+        firmware = dict(_firmware(tree.source))
+        reads = tree.reads
+        if reads is not None:
+            reads |= (closure or frozenset()) | _taken(tree.source, job.pins)
+            reads |= {str(path.relative_to(tree.source)) for path in firmware.values()}
+        return Entry(build, stripped, firmware, closure, reads)
 
     def _sandbox(self, *, read: Path, write: Path, lock: Path | None = None) -> Sandbox | None:
         """Where a command runs that a commit had a say in: it may change one directory, and nothing else but a lock."""
@@ -445,6 +507,15 @@ def _firmware(source: Path) -> Iterator[tuple[str, Path]]:
         ours = path.is_file() and path.resolve() == tree / path.relative_to(source)
         if ours and (named or path.suffix not in _NOT_FIRMWARE):
             yield str(path.relative_to(folder)), path
+
+
+def _taken(source: Path, pins: Iterable[Pin]) -> frozenset[str]:
+    """Paths of the tree that we read ourselves, to place the content of submodules."""
+    found = {".gitmodules", *(f"{pin.path}.wrap" for pin in pins)}
+    for pin in pins:
+        if pin.overlay is not None:
+            found |= {str(path.relative_to(source)) for path in (source / pin.overlay).rglob("*")}
+    return frozenset(found)
 
 
 def _cores() -> int:

@@ -130,7 +130,7 @@ def digest(recipe: Recipe) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
-def artifact_key(commit: str, target: str, recipe: Recipe, toolchain: Mapping[str, str]) -> str:
-    """Name of what this commit, target, recipe and toolchain (tool -> version) make: 32 hex digits."""
-    parts = [_MANNER, commit, target, digest(recipe), sorted(toolchain.items())]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+def group(target: str, recipe: Recipe, toolchain: Mapping[str, str]) -> str:
+    """Name of what this target, recipe and toolchain (tool -> version) make of any commit: 16 hex digits."""
+    parts = [_MANNER, target, digest(recipe), sorted(toolchain.items())]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

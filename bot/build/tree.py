@@ -3,6 +3,7 @@
     trees/<recipe>-<target>/src       the commit's files, no .git, with content of submodules
     trees/<recipe>-<target>/build     the build directory, used from commit to commit
     trees/<recipe>-<target>/aside     the same, put away while a clean one is tried
+    trees/<recipe>-<target>/reads     files of the sources that were opened for what is in the build directory
     trees/<recipe>-<target>/out       the stripped binary, on its way into the cache
     trees/<recipe>-<target>-2/...     the same for a second build at the same time
 
@@ -54,6 +55,8 @@ class Tree:
         self._index = path / "index"
         self._note = path / "modules.json"
         self._state = path / "state.json"
+        self._reads = path / "reads"
+        self._reads_aside = path / "reads-aside"
         self._placer = Placer(self.source, self._note, modules, sources)
 
     # -- state ---------------------------------------------------------------------------------------------------
@@ -81,7 +84,7 @@ class Tree:
         """Start anew: nothing is kept but the lock."""
         for folder in (self.source, self.build, self._aside):
             shutil.rmtree(folder, ignore_errors=True)
-        for file in (self._index, self._note, self._state):
+        for file in (self._index, self._note, self._state, self._reads, self._reads_aside):
             file.unlink(missing_ok=True)
 
     # -- sources -------------------------------------------------------------------------------------------------
@@ -117,7 +120,24 @@ class Tree:
             return False
         shutil.rmtree(self.build, ignore_errors=True)
         self.build.mkdir()
+        disk.replace(self._reads, b"")
         return True
+
+    @property
+    def reads(self) -> frozenset[str] | None:
+        """Paths of the commit that were read since the build directory was clean; None: not known."""
+        try:
+            return frozenset(os.fsdecode(self._reads.read_bytes()).split("\0")) - {""}
+        except FileNotFoundError:
+            return None
+
+    def note(self, paths: frozenset[str] | None) -> None:
+        """More was read for the build directory; None: what, nobody knows, and so for all that is built on top."""
+        known = self.reads
+        if paths is None:
+            self._reads.unlink(missing_ok=True)
+        elif known is not None and not paths <= known:
+            disk.replace(self._reads, os.fsencode("\0".join(sorted(known | paths))))
 
     def renew(self, manner: str) -> None:
         """Start the build directory anew if it holds what was built in another manner."""
@@ -129,15 +149,21 @@ class Tree:
         """Have a clean build directory, and keep the used one."""
         shutil.rmtree(self._aside, ignore_errors=True)
         self.build.rename(self._aside)
+        if self._reads.exists():
+            self._reads.replace(self._reads_aside)
         self.update(configured="", good=None)
 
     def take_back(self, before: State) -> None:
         """Have the used one again, with the state it had."""
         shutil.rmtree(self.build, ignore_errors=True)
         self._aside.rename(self.build)
+        self._reads.unlink(missing_ok=True)
+        if self._reads_aside.exists():
+            self._reads_aside.replace(self._reads)
         self.update(configured=before.configured, good=before.good)
 
     def drop_aside(self) -> None:
+        self._reads_aside.unlink(missing_ok=True)
         shutil.rmtree(self._aside, ignore_errors=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
@@ -193,8 +194,11 @@ class Build(_Section):
     eras: Annotated[tuple[Era, ...], Field(min_length=1), AfterValidator(unique)]
     jobs: int = Field(ge=0, le=4096)
     timeout: Duration
+    cache: LocalPath | None
     cache_size: Size
+    unpacked_size: Size
     free_space: Size
+    share: bool
 
 
 class SandboxOptions(_Section):
@@ -280,7 +284,15 @@ class Config(_Section):
     def build_settings(self) -> BuildSettings:
         build = self.build
         return BuildSettings(
-            build.recipes, build.submodules, build.jobs, build.timeout, build.cache_size, build.free_space
+            recipes=build.recipes,
+            submodules=build.submodules,
+            jobs=build.jobs,
+            timeout=build.timeout,
+            cache=Path(build.cache) if build.cache else None,
+            cache_size=build.cache_size,
+            unpacked_size=build.unpacked_size,
+            free_space=build.free_space,
+            share=build.share,
         )
 
     @property

@@ -244,7 +244,8 @@ class Bisection:
             return ()
         wants = decided.wants or tuple(Want(sha, 1, "") for sha in self._probes(k, cost or _same, running))
         free = [want for want in wants if want.commit not in running]
-        return tuple(Test(want.commit, (self.question.case,), want.times) for want in free[:k])
+        own = decided.phase is Phase.CONFIRMATION
+        return tuple(Test(want.commit, (self.question.case,), want.times, own) for want in free[:k])
 
     def _probes(self, k: int, cost: Cost, running: Collection[Sha]) -> tuple[Sha, ...]:
         if self.belief is not None:

@@ -12,6 +12,8 @@ from pathlib import Path
 from bot.errors import InfraError, UserError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+BROKEN = (errno.EIO, errno.ESTALE, errno.ENXIO, errno.ENODEV, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENOTCONN)
+"""What a disk, or a file system of another machine, answers that does not work."""
 _NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 

@@ -22,7 +22,7 @@ import git as gitpython
 
 from bot.errors import InfraError, Stopped, UserError
 from bot.host import process
-from bot.model import Commit, Sha
+from bot.model import Change, Commit, Sha
 
 _PIECE = 1 << 18  # bytes that `stream` gives at once
 _ADDING = threading.Lock()  # `git worktree prune` may take away what an `add` beside it is about to make
@@ -263,6 +263,41 @@ class Repository:
         against = ("--diff-merges=first-parent", "--no-renames", "--no-ext-diff")
         out = self._call("log", "-1", *against, "--format=", "--name-only", "-z", sha)
         return tuple(p for p in out.split("\0") if p)
+
+    def changes(self, sha: Sha, others: Iterable[Sha]) -> dict[Sha, tuple[Change, ...]]:
+        """What each other commit has to change to be like sha; those that are not in this repository are left out.
+
+        Several thousand commits apart that takes 50 ms for each of them.
+        """
+        trees = {commit: tree for commit, (tree, _) in self.places((sha, *others)).items()}
+        here = trees.pop(sha)
+        asked = "".join(f"{tree} {here}\n" for tree in trees.values())
+        with tempfile.TemporaryFile() as pairs:
+            pairs.write(asked.encode())
+            pairs.seek(0)
+            out = b"".join(self.stream("diff-tree", "--stdin", "-r", "--raw", "-z", "--no-renames", stdin=pairs))
+        found: dict[str, list[Change]] = {}
+        fields = iter(_text(out).split("\0"))
+        for field in fields:
+            head, newline, rest = field.rpartition("\n")
+            if newline:  # "TREE TREE\n" stands before the first change of a pair
+                changes = found.setdefault(head.split()[0], [])
+            meta = (rest if newline else field).lstrip(":").split()
+            if meta:
+                before, after = ("" if mode == "000000" else mode for mode in meta[:2])
+                changes.append(Change(next(fields), before, after))
+        return {commit: tuple(found.get(tree, ())) for commit, tree in trees.items()}
+
+    def places(self, shas: Iterable[Sha]) -> dict[Sha, tuple[Sha, int]]:
+        """(tree, committer date in seconds since the epoch) of the commits that this repository has."""
+        wanted = list(shas)
+        found: dict[Sha, tuple[Sha, int]] = {}
+        for start in range(0, len(wanted), 500):
+            part = wanted[start : start + 500]
+            out = self._call("log", "--no-walk=unsorted", "--ignore-missing", "--format=%H %T %ct", *part)
+            lines = (line.split() for line in out.splitlines())
+            found |= {commit: (tree, int(date)) for commit, tree, date in lines}
+        return found
 
     def tree(self, sha: Sha) -> frozenset[str]:
         """All paths of a commit's tree."""

@@ -9,6 +9,7 @@ from bot.model.build import (
     BuildKind,
     BuildSettings,
     BuildStatus,
+    Change,
     Recipe,
     Submodule,
 )
@@ -106,6 +107,7 @@ __all__ = [
     "BuildStatus",
     "By",
     "Case",
+    "Change",
     "Commit",
     "Confirmation",
     "Course",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 
 from bot.model.sandbox import Sandbox
 from bot.model.smoke import Binary, Sha
@@ -44,8 +45,11 @@ class BuildSettings:
     submodules: Mapping[str, Submodule] = field(default_factory=dict)
     jobs: int = 0  # 0: one per core
     timeout: float = 3600.0  # seconds for one build
-    cache_size: int = 10 * 2**30  # bytes of artifacts kept, least recently used go first
+    cache: Path | None = None  # where artifacts are kept, for many hosts if they share it; None: in the work directory
+    cache_size: int = 10 * 2**30  # bytes of artifacts kept, compressed; least recently used go first
+    unpacked_size: int = 2 * 2**30  # bytes of artifacts that are unpacked, those in use besides; the same
     free_space: int = 5 * 2**30  # bytes that must be free before a build starts
+    share: bool = True  # a commit that changes nothing of what a build read has that build's binary
     sandbox: Sandbox | None = None  # what commands of a build run in; None: with our own rights
 
 
@@ -57,7 +61,13 @@ class BuildStatus(StrEnum):
 class BuildKind(StrEnum):
     FULL = "full"  # in a fresh directory
     INCREMENTAL = "incremental"
+    SHARED = "shared"  # no file that a build of another commit read is different in this one: it is the same binary
     CACHED = "cached"  # an artifact of this commit, recipe and toolchain was there
+
+    @property
+    def compiled(self) -> bool:
+        """Whether anything was built."""
+        return self in (BuildKind.FULL, BuildKind.INCREMENTAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +85,13 @@ class Build:
     binary: Binary | None = None
     error: str | None = None
     log: str = ""
+    same_as: Sha | None = None  # the commit that was built, if this one shares its binary
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A path in which two commits differ. Modes are git's (160000 for a submodule); "" where it is not there."""
+
+    path: str
+    before: str
+    after: str

@@ -39,6 +39,7 @@ class Test:
     commit: Sha
     cases: tuple[Case, ...]
     times: int = 1
+    own: bool = False  # the commit's own build, not one that it is said to share with another
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,6 @@ from bot.host.git import Conflict, Pick, Repository, Revert
 from bot.model import (
     Attribution,
     Build,
-    BuildKind,
     By,
     Case,
     Commit,
@@ -333,7 +332,7 @@ def _compiled(bench: Bench, step: SearchStep) -> tuple[Build, ...]:
     found = []
     for target in targets:
         known = [b for b in recorded if b.target == target] + [b for b in step.builds if b.target == target]
-        found += [next((b for b in known if b.kind is not BuildKind.CACHED), known[0])] if known else []
+        found += [next((b for b in known if b.kind.compiled), known[0])] if known else []
     return tuple(found)
 
 

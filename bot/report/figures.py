@@ -58,7 +58,12 @@ def builds(report: Report) -> str:
     done = [build for step in report.steps for build in step.builds]
     kinds = Counter(build.kind for build in done)
     failed = sum(build.status is BuildStatus.FAILED for build in done)
-    named = {BuildKind.FULL: "full", BuildKind.INCREMENTAL: "incremental", BuildKind.CACHED: "from the cache"}
+    named = {
+        BuildKind.FULL: "full",
+        BuildKind.INCREMENTAL: "incremental",
+        BuildKind.SHARED: "shared with another commit",
+        BuildKind.CACHED: "from the cache",
+    }
     parts = [f"{kinds[kind]} {words}" for kind, words in named.items() if kinds[kind]]
     made = f"{plural(len(done), 'build')}: {', '.join(parts)}" if parts else "no build"
     made += f"; {failed} failed" if failed else ""

@@ -267,7 +267,7 @@ def test_the_machines_fault_is_never_the_commits(
     assert kind is not InfraError or not (work / f"trees/ninja-{TARGET}/build").exists()
     mended = project.commit({"extra.sh": ":\n"})
     assert builder.build(mended, TARGET).status is BuildStatus.BUILT
-    assert not [f for f in (work / "cache").glob("*/manifest.json") if commit in f.read_text()]
+    assert not [f for f in (work / "unpacked").glob("*/*/manifest.json") if commit in f.read_text()]
 
 
 def test_words_in_quoted_source_are_not_the_machines(project: Project, work: Path) -> None:
@@ -292,7 +292,7 @@ def test_stop_ends_a_build_and_the_next_goes_on(project: Project, work: Path) ->
     threading.Timer(1.0, stop.set).start()
     with pytest.raises(Stopped):
         builder.build(slow, TARGET, stop=stop)
-    after = project.commit({"gen.sh": 'sed "s/^/#define NAME_/" "$1" > "$2"\n'})
+    after = project.commit({"gen.sh": 'sed "s/^/#define NAME_/" "$1" > "$2" #\n'})
     assert builder.build(after, TARGET).kind is BuildKind.INCREMENTAL
 
 
@@ -337,7 +337,7 @@ def test_the_callers_environment_does_not_get_in(project: Project, work: Path, m
 _KILLED = """\
 import os, sys
 from pathlib import Path
-from bot.build import cache
+from bot.build import artifacts, cache
 from bot.host import process
 from tests.build.project import NINJA, TARGET, Watcher
 from bot.build.builder import Builder
@@ -352,6 +352,10 @@ def run(argv, **keywords):
 
 if sys.argv[4] == "publish":
     cache.disk.sync_file = lambda path: os.kill(os.getpid(), 9)
+if sys.argv[4] == "object":
+    artifacts.Artifacts._publish = lambda self, part, to: os.kill(os.getpid(), 9)
+if sys.argv[4] == "record":
+    artifacts.Artifacts._write = lambda self, to, data: os.kill(os.getpid(), 9)
 settings = BuildSettings(recipes=(NINJA,), free_space=0, jobs=1)
 Builder(Repository(Path(sys.argv[1])), settings, Path(sys.argv[2]), Watcher(), run=run).build(sys.argv[3], TARGET)
 """
@@ -364,6 +368,8 @@ Builder(Repository(Path(sys.argv[1])), settings, Path(sys.argv[2]), Watcher(), r
         ("ninja", BuildKind.FULL),
         ("strip", BuildKind.INCREMENTAL),  # the build had ended
         ("publish", BuildKind.INCREMENTAL),
+        ("object", BuildKind.CACHED),  # it is unpacked, and other hosts do not know of it
+        ("record", BuildKind.CACHED),
     ],
 )
 def test_killed_anywhere_leaves_nothing_half(project: Project, work: Path, where: str, kind: BuildKind) -> None:
@@ -373,11 +379,12 @@ def test_killed_anywhere_leaves_nothing_half(project: Project, work: Path, where
     argv = [sys.executable, "-c", _KILLED, str(project.path), str(work), commit, where]
     assert subprocess.run(argv, cwd=Path(__file__).parents[2], check=False).returncode == -9
     builder = project.builder(work)
-    assert len(list((work / "cache").glob("*/manifest.json"))) == 1
+    assert len(list((work / "unpacked").glob("*/*/manifest.json"))) == 1 + (kind is BuildKind.CACHED)
+    assert len([file for file in (work / "artifacts/builds").rglob("*") if file.is_file()]) == 1
     build = builder.build(commit, TARGET)
     assert (build.status, build.kind) == (BuildStatus.BUILT, kind)
     assert says(build) == "QEMU emulator version 7.6"
-    assert not (work / "cache/new").exists()
+    assert not (work / "unpacked/new").exists()
 
 
 def test_disk_that_fills_up(project: Project, tmp_path: Path) -> None:
@@ -391,7 +398,7 @@ def test_disk_that_fills_up(project: Project, tmp_path: Path) -> None:
         big = project.commit({"dev.c": "char big[1 << 20] = {1}; int dev(void) { return big[3] + 7; }\n"})
         with pytest.raises(InfraError, match=r"full|No space"):
             project.builder(work).build(big, TARGET)
-        assert not list((work / "cache").glob("*/manifest.json"))
+        assert not list((work / "unpacked").glob("*/*/manifest.json"))
         subprocess.run(["mount", "-o", "remount,size=64m", str(work)], check=True)
         assert project.builder(work).build(big, TARGET).status is BuildStatus.BUILT
     finally:

@@ -43,11 +43,9 @@ def test_it_reaches_no_network(project: Project, work: Path) -> None:
 
 def test_it_reads_nothing_of_ours(project: Project, work: Path, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text(SECRET)
-    (work / "cache").mkdir(parents=True)
+    (work / "unpacked").mkdir(parents=True)
     (work / "bot.sqlite").write_text(SECRET)
-    script = (
-        f"cat {tmp_path}/secret {work}/bot.sqlite /etc/shadow ~/* || echo nothing to see; ls {work} {work}/cache || :"
-    )
+    script = f"cat {tmp_path}/secret {work}/bot.sqlite /etc/shadow ~/* || echo nothing to see; ls {work}/* || :"
     log = spoken(hostile(project, work, script))
     assert "nothing to see" in log
     assert SECRET not in log
@@ -137,7 +135,7 @@ def test_a_binary_that_is_a_link_to_a_file_of_ours(project: Project, work: Path,
     (tmp_path / "secret").chmod(0o755)
     with pytest.raises(InfraError):
         project.builder(work).build(commit, TARGET)
-    kept = [file for file in (work / "cache").rglob("*") if file.is_file()]
+    kept = [file for file in (work / "unpacked").rglob("*") if file.is_file()]
     assert not [file for file in kept if SECRET.encode() in file.read_bytes()]
 
 
@@ -154,7 +152,7 @@ def test_firmware_that_is_a_link_out_of_the_tree(project: Project, work: Path, t
     project.git("commit", "--quiet", "-m", "a link")
     build = project.builder(work).build(project.git("rev-parse", "HEAD"), TARGET)
     assert build.status is BuildStatus.BUILT
-    kept = [file for file in (work / "cache").rglob("*") if file.is_file()]
+    kept = [file for file in (work / "unpacked").rglob("*") if file.is_file()]
     assert kept
     assert not [file for file in kept if SECRET.encode() in file.read_bytes()]
 
@@ -172,7 +170,7 @@ def test_a_dependency_file_that_is_a_trap(project: Project, work: Path, tmp_path
 def test_a_file_that_is_marked_set_user_id_is_out_of_reach(project: Project, work: Path) -> None:
     spoken(hostile(project, work, "cp /bin/true trap; chmod u+s trap"))
     assert (work / "trees").stat().st_mode & 0o077 == 0
-    assert not [file for file in (work / "cache").rglob("*") if file.stat().st_mode & 0o6000]
+    assert not [file for file in (work / "unpacked").rglob("*") if file.stat().st_mode & 0o6000]
 
 
 def test_nothing_is_left_of_any(project: Project, work: Path) -> None:

@@ -82,20 +82,19 @@ def test_refusal_is_read_from_real_words() -> None:
     assert recipes.refused("checking for --disable-bluez... unknown option\n") is None
 
 
-def test_key_changes_with_all_that_matters_and_nothing_else() -> None:
+def test_a_group_has_another_name_for_all_that_matters_and_nothing_else() -> None:
     tools = {"cc": "gcc 12", "glib": "2.74"}
-    key = recipes.artifact_key("c" * 40, "x86_64-softmmu", OLD, tools)
-    assert key == recipes.artifact_key("c" * 40, "x86_64-softmmu", dataclasses.replace(OLD, has=("x",)), tools)
+    name = recipes.group("x86_64-softmmu", OLD, tools)
+    assert name == recipes.group("x86_64-softmmu", dataclasses.replace(OLD, has=("x",)), tools)
     others = {
-        recipes.artifact_key("d" * 40, "x86_64-softmmu", OLD, tools),
-        recipes.artifact_key("c" * 40, "ppc64-softmmu", OLD, tools),
-        recipes.artifact_key("c" * 40, "x86_64-softmmu", OLD, {**tools, "glib": "2.76"}),
+        recipes.group("ppc64-softmmu", OLD, tools),
+        recipes.group("x86_64-softmmu", OLD, {**tools, "glib": "2.76"}),
         *(
-            recipes.artifact_key("c" * 40, "x86_64-softmmu", dataclasses.replace(OLD, **change), tools)
+            recipes.group("x86_64-softmmu", dataclasses.replace(OLD, **change), tools)
             for change in ({"configure": ("--x",)}, {"build": ("make",)}, {"env": {"A": "b"}}, {"meson": "1"})
         ),
     }
-    assert key not in others and len(others) == 7
+    assert name not in others and len(others) == 6
 
 
 def test_what_was_dropped_stands_in_the_log() -> None:
