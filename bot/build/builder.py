@@ -106,8 +106,14 @@ class Builder:
         self._turn = threading.Condition()
         self._making = set[Key]()  # keys that some thread builds now
         self._toolchains: dict[str, dict[str, str]] = {}
+        ccache = settings.ccache
+        if ccache is not None and ccache.remote and ccache.folder is None and settings.sandbox is not None:
+            raise UserError(
+                f"build.ccache.remote: {ccache.remote}: there is no network in the sandbox that builds run in; give "
+                "file:DIRECTORY, such as one that hosts share, or set sandbox.use to never"
+            )
         with disk.writing(work):
-            for name in ("trees", "home", "tools"):
+            for name in ("trees", "home", "tools", *(("ccache/tmp",) if ccache else ())):
                 (self._work / name).mkdir(parents=True, exist_ok=True)
             (self._work / "trees").chmod(0o700)  # what a build marks set-user-ID is for nobody else
         artifacts = Artifacts(settings.cache or self._work / "artifacts", settings.cache_size)
@@ -220,7 +226,12 @@ class Builder:
 
     def _environment(self, recipe: Recipe, place: recipes.Place) -> Mapping[str, str]:
         first = [tools.meson(recipe.meson, self._work / "tools")] if recipe.meson else []
-        return recipes.environment(recipe, place, first, self._work / "home")
+        ccache = self._settings.ccache
+        if ccache is None:
+            return recipes.environment(recipe, place, first, self._work / "home")
+        first.append(tools.ccache(tools.compiler_of(recipe.env), self._work / "tools"))
+        env = recipes.environment(recipe, place, first, self._work / "home")
+        return recipes.by_ccache(ccache, self._work / "ccache", place) | env
 
     def _trees(self, job: Job) -> tuple[Tree, ...]:
         """Where the job can be done, the first free one first."""
@@ -262,7 +273,8 @@ class Builder:
         tree.begin()
         tree.renew(self._manner(job))
         try:
-            tree.checkout(self._repository, job.commit, job.pins)
+            trusted = partial(submodules.trusted, self._repository, job.commit, job.recipe)
+            tree.checkout(self._repository, job.commit, job.pins, trusted)
             before, used = tree.state, tree.used
             attempt = self._watched(job, tree)
             steps = attempt.steps
@@ -484,6 +496,8 @@ class Builder:
         if lock is not None and lock.parent.is_dir() and not any(path.is_symlink() for path in (lock, lock.parent)):
             lock.touch()
             box = box.with_paths(write=(lock,))
+        if self._settings.ccache is not None:
+            box = box.with_paths(write=tuple(filter(None, (self._work / "ccache", self._settings.ccache.folder))))
         return replace(box, home=self._work / "home")
 
 

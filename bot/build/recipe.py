@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot.errors import UserError
-from bot.model import Recipe
+from bot.model import Ccache, Recipe
 
 _UNKNOWN = re.compile(r"^ERROR: unknown option (\S+)", re.MULTILINE)
 _DROPPED = "configure does not know "
@@ -105,6 +105,25 @@ def without(options: Sequence[str], unknown: str) -> tuple[str, ...] | None:
     shorter = (bare,) if equals and bare.startswith(("--enable-", "--disable-")) and bare not in options else ()
     at = options.index(unknown)
     return (*options[:at], *shorter, *options[at + 1 :])
+
+
+def by_ccache(ccache: Ccache, folder: Path, place: Place) -> dict[str, str]:
+    """What ccache is told, of which `folder` holds the local part (https://ccache.dev/manual/4.7.5.html).
+
+    Paths of a tree are made relative, so that other trees have use of what one compiled. It is not to go by times of
+    files that it has seen (the inode cache): it would then open none of them, and what a build read is noted by that.
+    """
+    return {
+        "CCACHE_DIR": str(folder),
+        "CCACHE_TEMPDIR": str(folder / "tmp"),
+        "CCACHE_CONFIGPATH": str(folder / "none.conf"),
+        "CCACHE_MAXSIZE": f"{ccache.size // 2**20}Mi",
+        "CCACHE_BASEDIR": str(place.source.parent),
+        "CCACHE_NOHASHDIR": "1",
+        "CCACHE_NOINODECACHE": "1",
+        "CCACHE_COMPILERCHECK": "content",
+        **({"CCACHE_REMOTE_STORAGE": ccache.remote} if ccache.remote else {}),
+    }
 
 
 def environment(recipe: Recipe, place: Place, first: Sequence[Path], home: Path) -> dict[str, str]:

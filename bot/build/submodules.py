@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import configparser
 import dataclasses
+import itertools
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +60,16 @@ def pins(repository: Repository, commit: Sha, recipe: Recipe) -> tuple[Pin, ...]
     return tuple(found)
 
 
+def trusted(repository: Repository, commit: Sha, recipe: Recipe, pin: Pin) -> bool:
+    """Whether it is a branch or a tag that pins this, with this URL: the commit is on one, or what it stands on has it.
+
+    Anybody may write a commit that names a server; only of what was merged is anything fetched.
+    """
+    same = (pin.path, pin.commit, pin.url)
+    found = (pins(repository, base, recipe) for base in repository.bases(commit))
+    return any((known.path, known.commit, known.url) == same for known in itertools.chain(*found))
+
+
 def _wrapped(path: str, text: str) -> Pin:
     parser = configparser.ConfigParser(interpolation=None)
     try:
@@ -92,15 +103,16 @@ class Placer:
                 shutil.rmtree(self._tree / path, ignore_errors=True)
         self._write({path: content for path, content in placed.items() if keep.get(path) == content})
 
-    def place(self, wanted: tuple[Pin, ...]) -> None:
+    def place(self, wanted: tuple[Pin, ...], trusted: Callable[[Pin], bool]) -> None:
         """Bring what is missing. After the checkout, which leaves an empty directory for a gitlink.
 
-        Raises `UserError` if there is no source for it, with what to set.
+        From the URL that a pin names only if it is `trusted`. Raises `UserError` if there is no source for it, with
+        what to set.
         """
         placed = self._placed()
         for pin in wanted:
             if placed.get(pin.path) != pin.content:
-                self._bring(pin)
+                self._bring(pin, trusted)
                 placed[pin.path] = pin.content
                 self._write(placed)
 
@@ -114,7 +126,7 @@ class Placer:
     def _write(self, placed: Mapping[str, str]) -> None:
         disk.replace(self._note, json.dumps(placed).encode())
 
-    def _bring(self, pin: Pin) -> None:
+    def _bring(self, pin: Pin, trusted: Callable[[Pin], bool]) -> None:
         source = self._sources.get(pin.name, Submodule())
         part = self._note.with_name("module.part")
         shutil.rmtree(part, ignore_errors=True)
@@ -125,7 +137,7 @@ class Placer:
             # Times become now: content of another pin must look newer than what was built of the last one.
             shutil.copytree(folder, part, symlinks=True, copy_function=shutil.copy)
         else:
-            self._fetch(pin, source.url or pin.url, part)
+            self._fetch(pin, source.url, part, trusted)
         if pin.overlay is not None:
             self._lay_over(pin.overlay, part)
         to = self._tree / pin.path
@@ -149,11 +161,17 @@ class Placer:
                 to.unlink(missing_ok=True)
                 shutil.copy(file, to)
 
-    def _fetch(self, pin: Pin, url: str | None, to: Path) -> None:
+    def _fetch(self, pin: Pin, ours: str | None, to: Path, trusted: Callable[[Pin], bool]) -> None:
         mirror = self._modules / f"{pin.name}.git"
         self._modules.mkdir(parents=True, exist_ok=True)
         with FileLock(self._modules / f"{pin.name}.lock"):
-            self._mirror(pin, url, mirror)
+            if not (mirror / "HEAD").exists() or not _holds(Repository(mirror), pin.commit):
+                if ours is None and pin.url is not None and not trusted(pin):
+                    raise UserError(
+                        f"{pin.path}: {pin.commit[:12]} of {pin.url} is pinned by a commit that is on no branch, so "
+                        f"nothing is fetched from there; if you trust it, set build.submodules.{pin.name}.url"
+                    )
+                self._mirror(pin, ours or pin.url, mirror)
         index = to.with_name("module.index")
         index.unlink(missing_ok=True)
         Repository(mirror).checkout(pin.commit, to, index)
@@ -161,20 +179,17 @@ class Placer:
 
     @staticmethod
     def _mirror(pin: Pin, url: str | None, mirror: Path) -> None:
-        """Have the pinned commit in the bare mirror."""
-        if not (mirror / "HEAD").exists() or not _holds(Repository(mirror), pin.commit):
-            known = f"or give a directory with its files in build.submodules.{pin.name}.trees.{pin.commit[:7]}"
-            if url is None or url.startswith("."):
-                raise UserError(
-                    f"{pin.path}: no source of submodule content; set build.submodules.{pin.name}.url, {known}"
-                )
-            try:
-                repository = git.clone(url, mirror)
-            except UserError as error:
-                why = str(error).removeprefix("upstream.url: ")
-                raise UserError(f"{pin.path}: {why}; set build.submodules.{pin.name}.url, {known}") from error
-            if not _holds(repository, pin.commit):
-                raise UserError(f"{pin.path}: {url} has no commit {pin.commit[:12]} on a branch or tag; {known}")
+        """Bring the pinned commit into the bare mirror."""
+        known = f"or give a directory with its files in build.submodules.{pin.name}.trees.{pin.commit[:7]}"
+        if url is None or url.startswith("."):
+            raise UserError(f"{pin.path}: no source of submodule content; set build.submodules.{pin.name}.url, {known}")
+        try:
+            repository = git.clone(url, mirror)
+        except UserError as error:
+            why = str(error).removeprefix("upstream.url: ")
+            raise UserError(f"{pin.path}: {why}; set build.submodules.{pin.name}.url, {known}") from error
+        if not _holds(repository, pin.commit):
+            raise UserError(f"{pin.path}: {url} has no commit {pin.commit[:12]} on a branch or tag; {known}")
 
 
 def _holds(repository: Repository, commit: Sha) -> bool:

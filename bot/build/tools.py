@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
@@ -71,13 +72,17 @@ def missing(problems: list[Problem]) -> str:
     return f"missing to build QEMU: {names}; on Debian: apt-get install {packages}"
 
 
+def compiler_of(env: Mapping[str, str]) -> str:
+    """The C compiler of a recipe's environment, by name or path."""
+    return next((word for word in env.get("CC", "gcc").split() if word not in ("ccache", "distcc")), "gcc")
+
+
 def versions(recipe: Recipe, env: Mapping[str, str]) -> dict[str, str]:
     """Tool -> version of what takes part in a build: another version may make another binary.
 
     Raises `UserError` if there is no compiler.
     """
-    words = env.get("CC", "gcc").split()
-    compiler = next((w for w in words if w not in ("ccache", "distcc")), "gcc")
+    compiler = compiler_of(env)
     asked = {
         "cc": (compiler, "--version"),
         "ld": ("ld", "--version"),
@@ -126,6 +131,26 @@ def meson(version: str, tools: Path) -> Path:
                 (part / "meson").symlink_to(home / "bin" / "meson")
                 part.rename(ready)
     return ready
+
+
+def ccache(compiler: str, tools: Path) -> Path:
+    """A directory that holds ccache under the names of compilers, to be put first in PATH.
+
+    Raises `UserError` if it is not installed.
+    """
+    program = shutil.which("ccache", path=_SEARCH)
+    if program is None:
+        raise UserError("build.ccache.use: ccache is not installed; apt-get install ccache, or set it to never")
+    folder = tools / "ccache"
+    with disk.writing(tools):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in {"cc", "gcc", "c++", "g++", *([compiler] if "/" not in compiler else [])}:
+            link = folder / name
+            if not link.is_symlink() or str(link.readlink()) != program:
+                part = folder / f".{name}.{os.getpid()}"
+                part.symlink_to(program)
+                part.replace(link)
+    return folder
 
 
 def _make_venv(version: str, home: Path) -> None:

@@ -17,7 +17,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,11 +89,13 @@ class Tree:
 
     # -- sources -------------------------------------------------------------------------------------------------
 
-    def checkout(self, repository: Repository, commit: Sha, pins: tuple[Pin, ...]) -> None:
+    def checkout(
+        self, repository: Repository, commit: Sha, pins: tuple[Pin, ...], trusted: Callable[[Pin], bool]
+    ) -> None:
         """Make the sources those of the commit. Files that do not change keep their times."""
         self._placer.clear(pins)
         repository.checkout(commit, self.source, self._index)
-        self._placer.place(pins)
+        self._placer.place(pins, trusted)
 
     def relative(self, path: str) -> str | None:
         """A file that a compiler run in the build directory named, as a path of the commit; None if it is not ours."""

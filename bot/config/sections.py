@@ -48,6 +48,7 @@ from bot.errors import UserError
 from bot.model import (
     Baseline,
     BuildSettings,
+    Ccache,
     Direction,
     Exclusion,
     Expected,
@@ -187,6 +188,16 @@ class FixupEntry(_Section):
     why: Filled
 
 
+class CcacheOptions(_Section):
+    use: Literal["always", "never"]
+    size: Size
+    remote: Filled | None
+
+    @property
+    def ccache(self) -> Ccache | None:
+        return Ccache(self.size, self.remote) if self.use == "always" else None
+
+
 class Build(_Section):
     recipes: Annotated[tuple[RecipeEntry, ...], Field(min_length=1)]
     submodules: dict[str, SubmoduleEntry]
@@ -199,6 +210,7 @@ class Build(_Section):
     unpacked_size: Size
     free_space: Size
     share: bool
+    ccache: CcacheOptions
 
 
 class SandboxOptions(_Section):
@@ -293,6 +305,7 @@ class Config(_Section):
             unpacked_size=build.unpacked_size,
             free_space=build.free_space,
             share=build.share,
+            ccache=build.ccache.ccache,
         )
 
     @property

@@ -247,6 +247,14 @@ class Repository:
     def is_ancestor(self, older: Sha, newer: Sha) -> bool:
         return self._try("merge-base", "--is-ancestor", older, newer) is not None
 
+    def bases(self, sha: Sha) -> list[Sha]:
+        """The newest commits of sha's history that a branch, a tag or HEAD has: itself, as a rule."""
+        head = self._try("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+        known = ("--branches", "--tags", "--remotes", *([head] if head else []))
+        out = self._call("rev-list", "--boundary", sha, "--not", *known)
+        lines = out.split()
+        return [line[1:] for line in lines if line.startswith("-")] if lines else [sha]
+
     def holding(self, older: Sha, shas: Iterable[Sha]) -> set[Sha]:
         """Those of some commits that have an older one in their history, itself included: one walk for all of them."""
         wanted = set(shas)
@@ -264,14 +272,14 @@ class Repository:
         out = self._call("log", "-1", *against, "--format=", "--name-only", "-z", sha)
         return tuple(p for p in out.split("\0") if p)
 
-    def changes(self, sha: Sha, others: Iterable[Sha]) -> dict[Sha, tuple[Change, ...]]:
+    def changes(self, sha: Sha, others: Sequence[Sha]) -> dict[Sha, tuple[Change, ...]]:
         """What each other commit has to change to be like sha; those that are not in this repository are left out.
 
         Several thousand commits apart that takes 50 ms for each of them.
         """
-        trees = {commit: tree for commit, (tree, _) in self.places((sha, *others)).items()}
-        here = trees.pop(sha)
-        asked = "".join(f"{tree} {here}\n" for tree in trees.values())
+        places = self.places((sha, *others))
+        here, trees = places[sha][0], {commit: places[commit][0] for commit in others if commit in places}
+        asked = "".join(f"{tree} {here}\n" for tree in set(trees.values()))
         with tempfile.TemporaryFile() as pairs:
             pairs.write(asked.encode())
             pairs.seek(0)
@@ -279,12 +287,11 @@ class Repository:
         found: dict[str, list[Change]] = {}
         fields = iter(_text(out).split("\0"))
         for field in fields:
-            head, newline, rest = field.rpartition("\n")
-            if newline:  # "TREE TREE\n" stands before the first change of a pair
-                changes = found.setdefault(head.split()[0], [])
-            meta = (rest if newline else field).lstrip(":").split()
+            *heads, meta = field.split("\n")  # "TREE TREE\n" stands before the changes of each pair, also of none
+            if heads:
+                changes = found.setdefault(heads[-1].split()[0], [])
             if meta:
-                before, after = ("" if mode == "000000" else mode for mode in meta[:2])
+                before, after = ("" if mode == "000000" else mode for mode in meta.lstrip(":").split()[:2])
                 changes.append(Change(next(fields), before, after))
         return {commit: tuple(found.get(tree, ())) for commit, tree in trees.items()}
 

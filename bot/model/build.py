@@ -38,6 +38,20 @@ class Submodule:
 
 
 @dataclass(frozen=True, slots=True)
+class Ccache:
+    """Compilers by ccache: `size` in bytes; `remote` is its CCACHE_REMOTE_STORAGE, None if there is none."""
+
+    size: int = 5 * 2**30
+    remote: str | None = None
+
+    @property
+    def folder(self) -> Path | None:
+        """The directory that `remote` names, None if it is on the network: "file:/srv/ccache|read-only=true"."""
+        kind, _, rest = (self.remote or "").partition(":")
+        return Path("/", rest.partition("|")[0].lstrip("/")) if kind == "file" else None
+
+
+@dataclass(frozen=True, slots=True)
 class BuildSettings:
     """Limits and recipes of a builder."""
 
@@ -49,6 +63,7 @@ class BuildSettings:
     cache_size: int = 10 * 2**30  # bytes of artifacts kept, compressed; least recently used go first
     unpacked_size: int = 2 * 2**30  # bytes of artifacts that are unpacked, those in use besides; the same
     free_space: int = 5 * 2**30  # bytes that must be free before a build starts
+    ccache: Ccache | None = None  # None: without
     share: bool = True  # a commit that changes nothing of what a build read has that build's binary
     sandbox: Sandbox | None = None  # what commands of a build run in; None: with our own rights
 

@@ -146,5 +146,52 @@ def test_a_symbolic_link_does_not_lead_out_of_the_tree(
     project.repository.checkout(commit, tree, work / "index")
     placer = submodules.Placer(tree, work / "note", work / "modules", {})
     with pytest.raises(UserError, match="leaves the tree"):
-        placer.place((pin,))
+        placer.place((pin,), lambda pin: True)
     assert list(outside.iterdir()) == []
+
+
+# -- whom it is fetched for ----------------------------------------------------------------------------------------
+
+
+def off_branch(project: Project) -> Sha:
+    """Take the last commit off its branch, as if it had only been posted; its id."""
+    commit = project.git("rev-parse", "HEAD")
+    project.git("reset", "--quiet", "--hard", "HEAD~1")
+    return commit
+
+
+def wrapping(keys: Project, commit: Sha) -> dict[str, str]:
+    return {"subprojects/keys.wrap": f"[wrap-git]\nurl = {keys.path}\nrevision = {commit}\n"}
+
+
+@pytest.mark.parametrize("kind", ["wrap", "gitlink"])
+def test_nothing_is_fetched_for_what_only_a_commit_off_the_branches_pins(
+    project: Project, keys: Project, work: Path, kind: str
+) -> None:
+    project.commit({"configure": NEEDS})
+    if kind == "wrap":
+        project.commit(wrapping(keys, keys.first))
+    else:
+        project.submodule("ui/keys", keys.first, str(keys.path))
+    commit = off_branch(project)
+    builder = project.builder(work, recipes=(RECIPE,))
+    with pytest.raises(UserError, match=r"pinned by a commit that is on no branch.*build\.submodules\.keys\.url"):
+        builder.build(commit, TARGET)
+    assert not (work / "modules/keys.git").exists()
+    mine = project.builder(work, recipes=(RECIPE,), submodules={"keys": Submodule(url=str(keys.path))})
+    assert mine.build(commit, TARGET).status is BuildStatus.BUILT
+
+
+def test_what_a_branch_pins_is_fetched_for_all_that_stands_on_it(project: Project, keys: Project, work: Path) -> None:
+    """A revert or a posted patch that leaves the pin alone."""
+    project.commit({"configure": NEEDS, **wrapping(keys, keys.first)})
+    project.commit({"dev.c": CONTENT.format(4)})
+    commit = off_branch(project)
+    assert project.builder(work, recipes=(RECIPE,)).build(commit, TARGET).status is BuildStatus.BUILT
+
+
+def test_another_url_for_the_same_commit_is_not_asked(project: Project, keys: Project, work: Path) -> None:
+    project.commit({"configure": NEEDS, **wrapping(keys, keys.first)})
+    project.commit({"subprojects/keys.wrap": f"[wrap-git]\nurl = {keys.path}-evil\nrevision = {keys.first}\n"})
+    with pytest.raises(UserError, match="-evil is pinned by a commit that is on no branch"):
+        project.builder(work, recipes=(RECIPE,)).build(off_branch(project), TARGET)

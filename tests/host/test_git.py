@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from bot.errors import InfraError, Stopped, UserError
 from bot.host.git import Conflict, Pick, Repository, Revert, clone, environment, is_local
+from bot.model import Change
 from tests.testing.history import ENVIRONMENT, History, draw, git
 
 DRAWING = """
@@ -634,3 +635,43 @@ def test_compose_leaves_the_users_work_tree_and_index_alone(edits: History) -> N
     before = (git(path, "status", "--porcelain"), git(path, "rev-parse", "HEAD"), git(path, "diff", "--cached"))
     edits.repository.compose(edits["2"], [Revert(edits["1"]), Pick(edits["s"])])
     assert (git(path, "status", "--porcelain"), git(path, "rev-parse", "HEAD"), git(path, "diff", "--cached")) == before
+
+
+# -- how commits differ, and what they stand on --------------------------------------------------------------------
+
+
+def test_how_commits_differ(tmp_path: Path) -> None:
+    files = {"1": {"a b.c": "1\n", "n/x": "x"}, "2": {"a b.c": "2\n"}, "3": {'"x\\ny.h"': ""}}
+    history = draw(tmp_path / "r", "1 2 3", files=files)
+    found = history.repository.changes(history["3"], [history["3"], history["2"], history["1"], "1" * 40])
+    assert list(found) == [history["3"], history["2"], history["1"]]  # the last is not there
+    mode = "100644"
+    assert found[history["3"]] == ()
+    assert set(found[history["2"]]) == {Change("n/3", "", mode), Change("x\ny.h", "", mode)}
+    assert set(found[history["1"]]) == {*found[history["2"]], Change("n/2", "", mode), Change("a b.c", mode, mode)}
+    back = history.repository.changes(history["1"], [history["3"]])[history["3"]]
+    assert Change("x\ny.h", mode, "") in back
+
+
+def test_commits_of_one_tree_do_not_differ(tmp_path: Path) -> None:
+    history = draw(tmp_path / "r", "1 2")
+    same = git(tmp_path / "r", "commit-tree", f"{history['2']}^{{tree}}", "-m", "same").strip()
+    other = history.repository.compose(history["2"], [Revert(history["2"])])
+    assert isinstance(other, str)
+    found = history.repository.changes(history["2"], [same, other, history["1"]])
+    assert found[same] == () and found[other] == found[history["1"]]
+
+
+def test_what_a_commit_stands_on(tmp_path: Path) -> None:
+    """Itself, if a branch, a tag or HEAD has it; what the bot composed is on none."""
+    history = draw(tmp_path / "r", DRAWING, branch="5")
+    repository = history.repository
+    assert repository.bases(history["3"]) == [history["3"]]
+    composed = repository.compose(history["5"], [Revert(history["4"])])
+    assert isinstance(composed, str)
+    assert repository.bases(composed) == [history["5"]]
+    assert repository.bases(history["6"]) == [history["5"]]
+    git(tmp_path / "r", "tag", "v1", history["6"])
+    assert repository.bases(history["6"]) == [history["6"]]
+    git(tmp_path / "r", "checkout", "--quiet", "--detach", composed)
+    assert repository.bases(composed) == [composed]
