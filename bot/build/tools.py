@@ -133,12 +133,17 @@ def meson(version: str, tools: Path) -> Path:
     return ready
 
 
+def ccache_program() -> str | None:
+    """Where ccache is, None if it is not installed."""
+    return shutil.which("ccache", path=_SEARCH)
+
+
 def ccache(compiler: str, tools: Path) -> Path:
     """A directory that holds ccache under the names of compilers, to be put first in PATH.
 
     Raises `UserError` if it is not installed.
     """
-    program = shutil.which("ccache", path=_SEARCH)
+    program = ccache_program()
     if program is None:
         raise UserError("build.ccache.use: ccache is not installed; apt-get install ccache, or set it to never")
     folder = tools / "ccache"

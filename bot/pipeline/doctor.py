@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bot.build.tools import tool_problems
+from bot.build.tools import ccache_program, tool_problems
 from bot.config import Config
 from bot.errors import BotError
 from bot.host import escape, process
@@ -24,6 +24,7 @@ _NO_SANDBOX = (
     "kernel.unprivileged_userns_clone=1, or kernel.apparmor_restrict_unprivileged_userns=0); in a container see "
     "docs/operations.md, The sandbox"
 )
+_WATCHES = 4096  # QEMU has some 1,000 directories; one for each build at a time
 _GIT = (2, 32)  # `git apply --cached --3way`, used for reverts
 
 
@@ -49,8 +50,14 @@ def checks(config: Config, work: Path) -> Iterator[Check]:
         yield Check(tool, False, f"missing; {why}", f"apt-get install {package}")
     if not problems:
         yield Check("build tools", True, "all there")
+    if config.build.ccache.use == "always":
+        there = ccache_program()
+        yield Check(
+            "ccache", there is not None, there or "missing; build.ccache.use is always", "apt-get install ccache"
+        )
     yield _sandbox(config.sandbox.use)
     yield _postcopy(config.sandbox.use)
+    yield _watches()
     yield _kvm()
     yield _disk(config, work)
     yield Check("sqlite", True, f"{sqlite3.sqlite_version}, rollback journal")
@@ -97,6 +104,16 @@ def _postcopy(use: str) -> Check:
         f"cannot be run {'in the sandbox' if confined else 'as an ordinary user'}; such cases are told as untestable"
     )
     return Check("postcopy", False, found, "sysctl vm.unprivileged_userfaultfd=1", needed=False)
+
+
+def _watches() -> Check:
+    """What a build reads is noted by inotify, which needs a watch for each directory of QEMU."""
+    limit = Path("/proc/sys/fs/inotify/max_user_watches")
+    have = int(limit.read_text()) if limit.exists() else 0
+    if have >= _WATCHES:
+        return Check("shared builds", True, "what builds read can be noted")
+    found = f"fs.inotify.max_user_watches is {have}, so commits that change nothing of a build are built all the same"
+    return Check("shared builds", False, found, f"sysctl fs.inotify.max_user_watches={16 * _WATCHES}", needed=False)
 
 
 def _kvm() -> Check:
