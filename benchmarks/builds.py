@@ -54,9 +54,11 @@ class Peer:
     def __init__(self, repository: Repository, settings: BuildSettings, work: Path, target: str) -> None:
         self._repository, self._settings, self._target = repository, settings, target
         self._tree, self._build, self._work = work / "src", work / "build", work
-        work.mkdir(parents=True, exist_ok=True)
-        if not self._tree.exists():
-            argv = ["git", "clone", "--quiet", "--no-checkout", "--shared", str(repository.dir), str(self._tree)]
+        self._said = ""  # by the last command
+        self._git = ["git", f"--git-dir={work / 'git'}", f"--work-tree={self._tree}"]
+        self._tree.mkdir(parents=True, exist_ok=True)
+        if not (work / "git").exists():
+            argv = ["git", "clone", "--quiet", "--bare", "--shared", str(repository.dir), str(work / "git")]
             subprocess.run(argv, env=environment(local=True), check=True)
 
     def build(self, commit: Sha) -> tuple[str | None, float]:
@@ -70,7 +72,8 @@ class Peer:
         pins = submodules.pins(self._repository, commit, recipe)
         placer = Placer(self._tree, self._work / "note", self._work / "modules", self._settings.submodules)
         placer.clear(pins)
-        git = ["git", "checkout", "--quiet", "--force", "--detach", commit]
+        # no .git in the tree: QEMU's makefiles would fetch submodules
+        git = [*self._git, "checkout", "--quiet", "--force", "--detach", commit]
         subprocess.run(git, cwd=self._tree, env=environment(local=True), check=True)
         placer.place(pins, lambda pin: True)
         name = f"qemu-system-{place.arch}"
@@ -85,6 +88,7 @@ class Peer:
         seconds = time.monotonic() - began
         binary = next((path for path in self._build.rglob(name) if path.is_file()), None)
         if not built or binary is None:
+            print(f"peer: {commit[:12]} does not build: {self._said[-200:]}", file=sys.stderr)
             return None, seconds
         out = self._work / name
         subprocess.run(["strip", "-o", str(out), str(binary)], check=True)
@@ -96,12 +100,15 @@ class Peer:
             done = subprocess.run(argv, cwd=self._build, env=env, capture_output=True, text=True, check=False)
             unknown = recipes.refused(done.stdout + done.stderr)
             left = recipes.without(options, unknown) if unknown else None
+            self._said = done.stdout + done.stderr
             if done.returncode == 0 or left is None:
                 return done.returncode == 0
             options = left
 
     def _run(self, argv: Sequence[str], env: dict[str, str]) -> bool:
-        return subprocess.run(argv, cwd=self._build, env=env, capture_output=True, check=False).returncode == 0
+        done = subprocess.run(argv, cwd=self._build, env=env, capture_output=True, text=True, check=False)
+        self._said = done.stderr
+        return done.returncode == 0
 
     def _has(self, commit: Sha, entry: str) -> bool:
         path, colon, text = entry.partition(":")

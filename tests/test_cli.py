@@ -147,6 +147,18 @@ def test_commits_that_no_build_read_are_not_asked(tmp_path: Path) -> None:
     assert any(weights[sha]["share"] == 0.0 for sha in unread if sha in weights)
 
 
+@pytest.mark.parametrize(
+    ("level", "read", "compared"), [("all", True, True), ("patches", True, False), ("none", False, False)]
+)
+def test_evidence_can_be_left_out(simple: Place, level: str, read: bool, compared: bool) -> None:
+    """The culprit is the same, each time in a new work directory."""
+    options = ("--set", "bisect.min_runs=3", "--set", f"bisect.evidence={level}", "-C", f"work-{level}")
+    done = simple.run(*options, "bisect", f"{simple.shas[4]}..master", *MACHINE, code=0)
+    assert f"first bad commit: {simple.shas[5][:12]}" in done.stdout
+    assert ("the ends' builds read" in done.stderr) == read
+    assert ("the ends differ in" in done.stderr) == compared
+
+
 def test_the_same_question_again_runs_nothing(simple: Place) -> None:
     simple.bisect(f"{simple.shas[0]}..master", code=0)
     before = simple.run("status", code=0).stdout

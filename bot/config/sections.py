@@ -238,6 +238,7 @@ class Bisect(_Section):
     min_runs: int = Field(ge=3, le=10_000)
     max_runs: int = Field(ge=3, le=10_000)
     jobs: int = Field(ge=1, le=64)
+    evidence: Literal["all", "patches", "none"]
 
 
 class Report(_Section):

@@ -44,14 +44,16 @@ class Weighing:
     def __call__(self, failing: Run) -> Mapping[Sha, float] | None:
         """How likely each commit of the range is the one that brought a failure of the bad end; None: nothing known."""
         bench = self.bench
-        patches = self._patches()
+        level = bench.config.bisect.evidence
+        patches = self._patches() if level != "none" else None
         if patches is None:
             return None
         target = failing.case.target if self.look_at else None  # a command of the user's may test anything
         self.failure = Failure(without_warnings(self.symptom or symptom(failing)), target)
         self.unread = self._unread(patches, target)
         self.sharp = Sharpened(evidence.weigh(patches, self.failure, unread=self.unread).weights, {})
-        found = differences(*(self._traits(sha) for sha in (self.question.good, self.question.bad)))
+        ends = (self.question.good, self.question.bad) if level == "all" else ()
+        found = differences(*map(self._traits, ends)) if ends else ()
         if found:
             self.sharp = sharpen(self.sharp.weights, patches, names(found, failing.signature))
             bench.progress.say(_said(found, failing.signature, self.sharp.weights, self.sharp.names))
