@@ -61,6 +61,14 @@ class Peer:
             argv = ["git", "clone", "--quiet", "--bare", "--shared", str(repository.dir), str(work / "git")]
             subprocess.run(argv, env=environment(local=True), check=True)
 
+    @property
+    def firmware(self) -> Path:
+        return self._tree / "pc-bios"
+
+    def binary(self, arch: str) -> Path:
+        """The stripped binary that was built last."""
+        return self._work / f"qemu-system-{arch}"
+
     def build(self, commit: Sha) -> tuple[str | None, float]:
         """sha256 of the stripped binary, None if it does not build; and the seconds that it took."""
         began = time.monotonic()
@@ -90,7 +98,7 @@ class Peer:
         if not built or binary is None:
             print(f"peer: {commit[:12]} does not build: {self._said[-200:]}", file=sys.stderr)
             return None, seconds
-        out = self._work / name
+        out = self.binary(place.arch)
         subprocess.run(["strip", "-o", str(out), str(binary)], check=True)
         return hashlib.sha256(out.read_bytes()).hexdigest(), seconds
 

@@ -115,7 +115,9 @@ def build(config: Config, work: Path, request: Request, progress: Progress, stop
 def _revisions(desk: Bench, revisions: Iterable[str], targets: Iterable[str], as_json: bool) -> int:
     """Revisions as typed; a wrong word is told before anything is built."""
     named = {name: desk.repository.resolve(name) for name in revisions}
-    asked = [_asked(desk, name, sha, target) for name, sha in named.items() for target in targets]
+    places = desk.repository.places(named.values())
+    ordered = sorted(named.items(), key=lambda item: places[item[1]][1])  # from neighbours less has to be built
+    asked = [_asked(desk, name, sha, target) for name, sha in ordered for target in targets]
     for row in asked:
         desk.rig.builder.kept(row.commit, row.target)
     rows = []

@@ -1,0 +1,167 @@
+"""One real bisection, by `bot bisect` and by `git bisect run` with an incremental build directory: which is done first.
+
+    python -m benchmarks.bisection GOOD..BAD --source REF --machine M [--profile P] [--target T]
+        --repo CLONE --work DIR [--config F] [--evidence all,patches,none]
+
+The failing case is forward: REF, built by the bot, migrates to the commit. Before the clock runs, both ends are built
+for all, and the source. Then `bot bisect` searches, confirmation, revert and report included, once for each way of
+being led (`bisect.evidence`), each in a work directory of its own; and `git bisect run` with a script that moves a
+person's build directory (see `benchmarks.builds`) to the commit and runs `bot smoke`. git names what its last answers
+say, after one run of each commit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.builds import Peer, Quiet
+from bot.build.builder import Builder
+from bot.config import load
+from bot.host.git import Repository, environment
+from bot.model import Sha
+
+BOT = (sys.executable, "-m", "bot")
+SKIP = 125
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one of them did. `named` is its first bad commit; `steps` commits that it tested or asked about."""
+
+    who: str
+    seconds: float
+    steps: int
+    named: Sha | None
+
+
+def bot(given: argparse.Namespace, work: Path, level: str) -> Outcome:
+    """A search by the bot, from ends that are built."""
+    argv = [
+        *BOT, *_config(given), "-C", str(work), "--set", f"bisect.evidence={level}",
+        "--set", f"build.cache={work}/artifacts",
+        "bisect", given.range, "--repo", str(given.repo), "--target", given.target, "--machine", given.machine,
+        "--profile", given.profile, "--source", given.source,
+    ]  # fmt: skip
+    began = time.monotonic()
+    done = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=False)
+    seconds = time.monotonic() - began
+    print(done.stdout, file=sys.stderr)
+    named = re.search(r"^first bad commit: ([0-9a-f]+)", done.stdout, re.MULTILINE)
+    tested = re.search(r"(\d+) tested", done.stdout)
+    sha = Repository(given.repo).resolve(named[1]) if named else None
+    return Outcome(f"bot, evidence {level}", seconds, int(tested[1]) if tested else 0, sha)
+
+
+def git(given: argparse.Namespace, work: Path, good: Sha, bad: Sha) -> Outcome:
+    """A search by `git bisect run`."""
+    clone, log = work / "bisect", work / "steps"
+    log.unlink(missing_ok=True)
+    if not clone.exists():
+        argv = ["git", "clone", "--quiet", "--no-checkout", "--shared", str(given.repo), str(clone)]
+        subprocess.run(argv, env=environment(local=True), check=True)
+    step = [
+        sys.executable, "-m", "benchmarks.bisection", given.range, "--step", "--source", given.source,
+        "--machine", given.machine, "--profile", given.profile, "--target", given.target, "--repo", str(given.repo),
+        "--work", str(work), *(["--config", str(given.config)] if given.config else []),
+    ]  # fmt: skip
+    script = f"{shlex.join(step)} --commit $(git rev-parse BISECT_HEAD)"
+    env = os.environ | environment(local=True)
+    began = time.monotonic()
+    subprocess.run(["git", "bisect", "start", "--no-checkout", bad, good], cwd=clone, env=env, check=True)
+    done = subprocess.run(
+        ["git", "bisect", "run", "sh", "-c", script], cwd=clone, env=env, stdout=subprocess.PIPE, text=True, check=False
+    )
+    seconds = time.monotonic() - began
+    subprocess.run(["git", "bisect", "reset"], cwd=clone, env=env, capture_output=True, check=False)
+    named = re.search(r"^([0-9a-f]{40}) is the first bad commit", done.stdout, re.MULTILINE)
+    steps = len(log.read_text().splitlines()) if log.exists() else 0
+    return Outcome("git bisect run", seconds, steps, named[1] if named else None)
+
+
+def step(given: argparse.Namespace, peer: Peer) -> int:
+    """What the script of `git bisect run` does for a commit; its exit code."""
+    began = time.monotonic()
+    digest, built = peer.build(given.commit)
+    code = SKIP
+    if digest is not None:
+        arch = given.target.removesuffix("-softmmu")
+        other = json.loads((given.work / "source.json").read_text())
+        argv = [
+            *BOT, *_config(given), "smoke", "--source", other["binary"], "--source-args", f"-L {other['firmware']}",
+            "--destination", str(peer.binary(arch)), "--destination-args", f"-L {peer.firmware}",
+            "--machine", given.machine, "--profile", given.profile,
+        ]  # fmt: skip
+        code = subprocess.run(argv, stdout=sys.stderr, check=False).returncode
+    line = f"{given.commit[:12]} exit {code}, {built:.0f} s building, {time.monotonic() - began:.0f} s in all"
+    print(line, file=sys.stderr, flush=True)
+    with (given.work / "steps").open("a") as log:
+        log.write(f"{line}\n")
+    return code
+
+
+def _config(given: argparse.Namespace) -> list[str]:
+    return ["--config", str(given.config)] if given.config else []
+
+
+def _prepare(given: argparse.Namespace, ends: Sequence[Sha], levels: Sequence[str]) -> None:
+    """Both ends and the source built, for the bot in each of its work directories."""
+    repository, settings = Repository(given.repo), load(given.config).build_settings
+    first = given.work / f"bot-{levels[0]}"
+    builder = Builder(repository, settings, first, Quiet())
+    for sha in (repository.resolve(given.source), *ends):
+        build = builder.build(sha, given.target)
+        if build.binary is None:
+            raise SystemExit(f"{sha} does not build: {build.error}")
+        if sha not in ends:
+            facts = {"binary": str(build.binary.path), "firmware": str(build.binary.data_dir)}
+            (given.work / "source.json").write_text(json.dumps(facts))
+    for level in levels[1:]:
+        shutil.copytree(first / "artifacts", given.work / f"bot-{level}" / "artifacts", dirs_exist_ok=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="benchmarks.bisection", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("range")
+    parser.add_argument("--source", required=True)
+    parser.add_argument("--machine", required=True)
+    parser.add_argument("--profile", default="bare")
+    parser.add_argument("--target", default="x86_64-softmmu")
+    parser.add_argument("--repo", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--evidence", default="all,patches,none")
+    parser.add_argument("--step", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--commit", help=argparse.SUPPRESS)
+    given = parser.parse_args(argv)
+    given.work = given.work.absolute()
+    given.work.mkdir(parents=True, exist_ok=True)
+    repository = Repository(given.repo)
+    peer = Peer(repository, load(given.config).build_settings, given.work / "peer", given.target)
+    if given.step:
+        return step(given, peer)
+    good, bad = (repository.resolve(name) for name in given.range.split(".."))
+    levels = given.evidence.split(",")
+    _prepare(given, (good, bad), levels)
+    for end in (good, bad):
+        peer.build(end)
+    outcomes = [git(given, given.work, good, bad)]
+    for level in levels:
+        outcomes.append(bot(given, given.work / f"bot-{level}", level))
+    slow = outcomes[0].seconds
+    print(json.dumps([{**asdict(o), "ratio": round(o.seconds / slow, 3)} for o in outcomes], indent=1))
+    return 0 if all(outcome.named for outcome in outcomes) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
