@@ -75,3 +75,4 @@ class Build:
     binary: Binary | None = None
     error: str | None = None
     log: str = ""
+    host: str = ""  # name of the worker that built it; "": the coordinator itself

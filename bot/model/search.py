@@ -32,13 +32,17 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """Job: build the commit and run the cases, each `times` over, interleaved."""
+    """Job: build the commit and run the cases, each `times` over, interleaved.
+
+    `host` is the one that it is to be done on (`Run.host`) where several can; None: any of them.
+    """
 
     __test__: ClassVar[bool] = False  # pytest collects classes of this name otherwise
 
     commit: Sha
     cases: tuple[Case, ...]
     times: int = 1
+    host: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
