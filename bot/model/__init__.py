@@ -20,6 +20,7 @@ from bot.model.ends import (
     Named,
     Traits,
 )
+from bot.model.link import Link
 from bot.model.report import (
     Reason,
     Related,
@@ -124,6 +125,7 @@ __all__ = [
     "Inspection",
     "Inventory",
     "Limits",
+    "Link",
     "Log",
     "MachineOptions",
     "MachineType",
