@@ -68,6 +68,10 @@ def test_a_search_builds_and_smokes_on_the_workers(cluster: Cluster, history: tu
     confirmed = [run for run in mine if run.commit == shas[5]]
     parents = [run for run in mine if run.commit == shas[4] and run.host == where]
     assert len([run for run in confirmed if run.host == where]) >= 3 and len(parents) >= 3
+    log = cluster.path / "work/out/r0001/bisect.log"
+    again = subprocess.run([sys.executable, "-m", "bot", "replay", str(log)], env=environment(), capture_output=True,
+                           text=True, timeout=60)  # fmt: skip
+    assert again.stdout.splitlines()[-1] == f"first bad commit: {shas[5]}"
     built = [build for build in store.builds() if build.kind is not BuildKind.CACHED and build.host]
     assert {build.host for build in built} == {"a", "b"} and all(build.toolchain for build in built)
 
@@ -82,6 +86,15 @@ def test_doctor_lists_the_workers_and_names_what_differs(cluster: Cluster) -> No
     without = config.model_copy(update={"sandbox": config.sandbox.model_copy(update={"use": "never"})})
     other = {check.name: check for check in checks(without, cluster.path / "work")}["worker a"]
     assert not other.ok and "its runs would not compare" in other.found
+
+
+def test_doctor_names_what_a_sandbox_needs_in_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.host.escape.missing", lambda: "bwrap: Can't mount proc on /newroot/proc")
+    for where, mend in (("Docker", "--security-opt systempaths=unconfined"), (None, "apt-get install bubblewrap")):
+        monkeypatch.setattr("bot.host.escape.container", lambda where=where: where)
+        check = next(check for check in checks(load(environ={}), tmp_path) if check.name == "sandbox")
+        assert not check.ok and mend in check.mend
+        assert ("this is a container (Docker)" in check.found) is (where is not None)
 
 
 def test_an_address_without_tls_files_is_told(tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ class Host:
     """A worker as the scheduler knows it. `facts` is what it says of itself."""
 
     name: str
+    address: str  # another one after each start
     resources: Mapping[str, float]
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -71,7 +72,6 @@ def _dask(link: Link) -> Any:
         "distributed.scheduler.worker-ttl": f"{lost}s",
         "distributed.scheduler.allowed-failures": link.retries,
         "distributed.admin.low-level-log-length": _EVENTS,
-        "distributed.worker.daemon": True,
     })  # fmt: skip
     import distributed
 
@@ -181,12 +181,14 @@ class _Sent:
         self._runs_on = ""
         self._asked = time.monotonic()  # last time that somebody could do it
         self._counted = 0.0
-        self._pinned = task.host is not None and any(host.name == task.host for host in _hosts(client))
+        self._moved = 0  # times that the worker was lost that it was for
         client.subscribe_topic(self._topic, remote._hear)  # each time: a scheduler that was started anew knows of none
         self._future = self._submit()
 
     def _submit(self) -> Any:
-        where: dict[str, Any] = {"workers": [self._task.host], "allow_other_workers": False} if self._pinned else {}
+        named = [] if self._task.host is None else _hosts(self._client)
+        self._pin = next((host.address for host in named if host.name == self._task.host), None)
+        where: dict[str, Any] = {"workers": [self._pin], "allow_other_workers": False} if self._pin else {}
         payload = pickle.dumps(self._task.payload)
         return self._client.submit(
             _perform, payload, self._topic, self._token, __version__,
@@ -213,9 +215,11 @@ class _Sent:
         found = _hosts(self._client)
         needs = self._task.needs
         able = [host for host in found if all(host.resources.get(name, 0) >= n for name, n in needs.items())]
-        if self._pinned and all(host.name != self._task.host for host in able):
+        if self._pin is not None and all(host.address != self._pin for host in found):
             self.drop()
-            self._pinned = False
+            self._moved += 1
+            if self._moved > self._link.retries:
+                raise self._killed()
             self._future = self._submit()
         if able:
             self._asked = time.monotonic()
@@ -232,8 +236,12 @@ class _Sent:
             return InfraError(f"the scheduler {self._link.address} was lost while {name} was done")
         error = self._future.exception(timeout=_CONNECT) if status == "error" else None
         if type(error).__name__ == "KilledWorker":
-            return InfraError(f"{self._link.retries + 1} workers were lost while they did {name}; look at their hosts")
+            return self._killed()
         return InfraError(f"{name} ended on {self._runs_on or 'a worker'} without a word: {error or status}")
+
+    def _killed(self) -> InfraError:
+        count = self._link.retries + 1
+        return InfraError(f"{count} workers were lost while they did {self._task.name}; look at their hosts")
 
     def drop(self) -> None:
         """Nobody waits for it any more: if it runs, the worker ends it."""
@@ -243,10 +251,13 @@ class _Sent:
 
 def _hosts(client: Any) -> tuple[Host, ...]:
     try:
-        workers = client.scheduler_info(n_workers=-1)["workers"].values()
+        workers = client.scheduler_info(n_workers=-1)["workers"]
     except (OSError, TimeoutError, RuntimeError) as error:
         raise InfraError(f"executor.address: the scheduler does not answer: {error}") from error
-    found = (Host(str(w["name"]), w["resources"], w.get("metrics", {}).get("bot") or {}) for w in workers)
+    found = (
+        Host(str(at["name"]), address, at["resources"], at.get("metrics", {}).get("bot") or {})
+        for address, at in workers.items()
+    )
     return tuple(sorted(found, key=lambda host: host.name))
 
 
@@ -337,9 +348,19 @@ def serve(
     made = _without_http(distributed.Worker)
     given = {
         "security": security, "nthreads": slots, "name": name, "resources": dict(resources), "memory_limit": 0,
-        "dashboard": False, "local_directory": str(scratch), "metrics": {"bot": lambda _worker: dict(facts)},
+        "dashboard": False, "host": _loopback(), "local_directory": str(scratch),
+        "metrics": {"bot": lambda _worker: dict(facts)},
     }  # fmt: skip
     asyncio.run(_serve(link, lambda: made(link.address, **given), security, say, stop))
+
+
+def _loopback() -> str:
+    """Where a worker listens: not on the network, for nobody has to connect to it.
+
+    dask tells workers apart by their addresses, so each takes one of 16 million.
+    """
+    one, two, three = uuid.uuid4().bytes[:3]
+    return f"127.{one}.{two}.{1 + three % 254}"
 
 
 async def _serve(

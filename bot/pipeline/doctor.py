@@ -87,7 +87,12 @@ def _workers(config: Config, work: Path) -> Iterator[Check]:
         return
     finally:
         far.close()
-    yield Check("executor", bool(found), f"{link.address}: {len(found)} workers", "start `bot worker` on each host")
+    yield Check(
+        "executor",
+        bool(found),
+        f"{link.address}: {len(found)} worker{'s' if len(found) != 1 else ''}",
+        "start `bot worker` on each host",
+    )
     confined = config.sandbox.use != "never" and escape.missing() is None
     ours = toolchain(config, work)
     for host in found:
