@@ -4,6 +4,8 @@
 #   docker run -v migbot:/var/lib/bot migbot doctor
 #   docker run -v migbot:/var/lib/bot migbot run                                  # watches, until it is stopped
 #   docker run -v migbot:/var/lib/bot migbot bisect v4.2.0..master ...            # one question
+#   docker run -v migbot:/var/lib/bot migbot worker                               # tests for another host's searches
+#   docker run --network host migbot scheduler                                    # hands them out (docs/hosts.md)
 #
 # For KVM add --device /dev/kvm. State and cache live in the volume; the image holds no secret. QEMU is built and run
 # inside the container with the rights of its user `bot`.

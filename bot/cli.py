@@ -17,7 +17,7 @@ from bot import __version__
 from bot.errors import UserError
 from bot.model import PRECOPY, Direction, Profile
 from bot.options import FILE, REPO, Settings, Typed, case_options, matrix_options, side_options, words
-from bot.pipeline import begun, check, cycle, doctor, look, replaying, standalone
+from bot.pipeline import begun, check, cycle, doctor, look, replaying, serve, standalone
 from bot.pipeline import bisect as bisecting
 from bot.pipeline import build as building
 from bot.pipeline import hints as hinting
@@ -387,6 +387,28 @@ def site(settings: Settings, out: Path) -> int:
 def doctor_(settings: Settings) -> int:
     """Say what is missing on this machine, and which command mends it. Exit: 0 all there, 131 something is missing."""
     return doctor.doctor(settings.config(), settings.place)
+
+
+@bot.command()
+@REPO
+@click.option("--name", metavar="NAME", help="What it is called.  [default: the host's name]")
+@click.pass_obj
+def worker(settings: Settings, repo: Path | None, name: str | None) -> int:
+    """Build and test on this host what a `bot bisect` or `bot run` elsewhere searches, until stopped.
+
+    It connects to executor.address, and again when that was lost. Work directory, sandbox, compilers and
+    executor.slots are this host's; what is tested is the coordinator's. See docs/hosts.md.
+    """
+    with _watching() as watcher:
+        return serve.worker(settings.config(), settings.work(), repo, name, watcher, _stopping())
+
+
+@bot.command()
+@click.pass_obj
+def scheduler(settings: Settings) -> int:
+    """Listen at executor.address, and hand tests to the workers that connect, until stopped. It does nothing else."""
+    with _watching() as watcher:
+        return serve.scheduler(settings.config(), watcher, _stopping())
 
 
 @bot.command()

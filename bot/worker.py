@@ -20,6 +20,7 @@ from bot.build.builder import Builder
 from bot.errors import InfraError, UserError
 from bot.host import process
 from bot.host.git import Repository
+from bot.host.stop import either
 from bot.model import (
     Baseline,
     Binary,
@@ -70,6 +71,10 @@ class Rig:
     def beside(self, at_once: int) -> Rig:
         """This rig for threads that perform `at_once` jobs, with a build tree each."""
         return replace(self, builder=self.builder.beside(at_once), progress=_aside(self.progress, at_once))
+
+    def until(self, stop: threading.Event) -> Rig:
+        """This rig for one job, which that event ends, too."""
+        return replace(self, stop=either(self.stop, stop))
 
     def profile(self, case: Case) -> Profile:
         try:
@@ -283,6 +288,10 @@ class CommandRig:
             trees.put(self.tree.with_name(f"{self.tree.name}-{number}"))
         trees.put(self.tree)
         return replace(self, trees=trees, progress=_aside(self.progress, at_once))
+
+    def until(self, stop: threading.Event) -> CommandRig:
+        """This rig for one job, which that event ends, too."""
+        return replace(self, stop=either(self.stop, stop))
 
     def setup(self) -> str:
         """Digest of the command: its words, and the files that they name, for a script may be edited between starts.

@@ -39,6 +39,11 @@ def asked(history: History, where: Path, jobs: int, first: str = "") -> list[str
     return [*common, "--", "sh", "-c", test]
 
 
+def cut_short(err: str) -> int:
+    """Tests that were ended because they lost their use: they ran, and are not recorded."""
+    return err.count("is not tested to its end")
+
+
 ENDS_MEET = "case $name in 0) met began-7 ;; 7) met began-0 ;; esac; "
 
 
@@ -54,7 +59,7 @@ def test_two_commands_meet_in_trees_of_their_own_and_the_answer_is_that_of_one(
     trees = set((tmp_path / "trees").read_text().split())
     assert {Path(tree).name for tree in trees} <= {"command", "command-2", "command-3"}
     assert 2 <= len(trees) <= jobs
-    assert len(lines(tmp_path)) == len(recorded(tmp_path / "work"))
+    assert 0 <= len(lines(tmp_path)) - len(recorded(tmp_path / "work")) <= cut_short(err)
 
 
 @pytest.mark.parametrize("facts", [1, 2, 3, 5, 8, 13])
@@ -62,16 +67,20 @@ def test_killed_in_the_middle_and_gone_on_with_no_recorded_run_is_repeated(
     history: History, tmp_path: Path, facts: int
 ) -> None:
     """What was begun and not recorded is run again, for nobody knows how it would have ended: of each worker one."""
-    ended(bot(tmp_path, *asked(history, tmp_path, 2), facts=facts), -signal.SIGKILL)
+    killed = bot(tmp_path, *asked(history, tmp_path, 2), facts=facts)
+    _, err = killed.communicate(timeout=200)
+    assert killed.returncode == -signal.SIGKILL
     wait_gone(tmp_path)
     before = recorded(tmp_path / "work")
     assert len(before) == facts
-    assert 0 <= len(lines(tmp_path)) - facts <= 2
-    out = ended(bot(tmp_path, "bisect", "--resume"), 0)
+    assert 0 <= len(lines(tmp_path)) - facts <= 2 + cut_short(err)
+    resumed = bot(tmp_path, "bisect", "--resume")
+    out, more = resumed.communicate(timeout=200)
+    assert resumed.returncode == 0, more
     assert f"first bad commit: {history['b'][:12]}" in out
     after = recorded(tmp_path / "work")
     assert after[:facts] == before
-    assert 0 <= len(lines(tmp_path)) - len(after) <= 2
+    assert 0 <= len(lines(tmp_path)) - len(after) <= 2 + cut_short(err + more)
     assert (
         max(Counter(sha for sha, _, _ in after).values()) <= 3 + 1
     )  # as often as asked, and one begun beside the last

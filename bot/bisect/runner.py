@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from bot.bisect.crew import Crew
+from bot.bisect.crew import Crew, Perform
 from bot.core.bisection import Bisection
 from bot.core.confirmation import Phase, Rules
 from bot.core.dag import Dag
 from bot.core.verdict import judge
-from bot.errors import InfraError, Stopped
-from bot.model import BadAtGoodEnd, Build, BuildKind, Finding, Flaky, Outcome, Question, Run, Sha, Test, Verdict
+from bot.errors import BotError, InfraError, Stopped
+from bot.model import BadAtGoodEnd, Build, BuildKind, Finding, Flaky, Outcome, Question, Run, Sha, Verdict
 from bot.progress import Progress
 
 BUILD = 60.0  # seconds of an incremental build
@@ -68,6 +68,7 @@ class _Step:
     """What a step gathers while the search goes on."""
 
     why: str
+    number: int
     runs: list[Run] = field(default_factory=list)
     builds: list[Build] = field(default_factory=list)
 
@@ -81,7 +82,7 @@ class _Step:
 def search(
     question: Question,
     dag: Dag,
-    perform: Callable[[Test], Iterator[Build | Run]],
+    perform: Perform,
     record: Callable[[Build | Run], object],
     progress: Progress,
     known: Iterable[Run] = (),
@@ -97,8 +98,9 @@ def search(
 
     `perform` yields what a test brings: at least one run of the question's case, NOT_BUILT if the commit does not
     build. It is called in threads, `jobs` at a time, each with a commit of its own; all else happens in the thread of
-    the caller. A test that was begun is finished, though its answer may have become needless or another test have
-    failed. `record` keeps each fact as it comes, so that nothing is lost if the next one never does; runs are stamped
+    the caller. A test that lost its use, for others answered meanwhile what it would, is ended by its event and is no
+    verdict; one beside which another failed is finished. `record` keeps each fact as it comes, so that nothing is lost
+    if the next one never does; runs are stamped
     with `clock` (seconds since the epoch). `known` are runs recorded before; of those, INFRA ones count no more, for
     the machine may have been mended. `merge_base` of both ends is given if good is no ancestor of bad. `weigh` is asked
     once, when the ends were run, with the first run of the bad end that failed: how likely each commit is the one that
@@ -114,9 +116,10 @@ def search(
     earlier = len(state.runs)
     if earlier:
         progress.say(f"{earlier} runs at {len(diary)} commits were recorded before and are not repeated")
-    told, new = state, 0
+    told, new, gone = state, 0, 0
     begun: dict[Sha, tuple[Bisection, str]] = {}  # by commit under test: the state that asked for it, and why
     shown: tuple[Sha, ...] = ()
+    dropped = set[Sha]()  # under test, and told to end
     trouble: BaseException | None = None
     with Crew(perform, jobs) as crew:
         while True:
@@ -125,7 +128,7 @@ def search(
             for job in state.next_jobs(free, cost or _cost(state), crew.busy) if free else ():
                 why = state.why(job.commit, beside=bool(crew.busy))
                 new += job.commit not in diary
-                diary.setdefault(job.commit, _Step(why))
+                diary.setdefault(job.commit, _Step(why, len(diary) + gone + 1))
                 begun[job.commit], shown = (state, why), ()
                 crew.begin(job)
             if not crew.busy:
@@ -134,6 +137,16 @@ def search(
                 shown = crew.busy
                 _announce(state, shown, begun[shown[-1]][1], diary, progress)
             job, fact = crew.take()
+            silent = state.count(job.commit) == begun[job.commit][0].count(job.commit)
+            if job.commit in dropped and (fact is None or isinstance(fact, BotError)):
+                dropped.remove(job.commit)
+                fact = None
+                if silent:
+                    progress.say(f"{job.commit[:12]} is not tested to its end: what it would say is known by now")
+                    if not diary[job.commit].runs:
+                        del diary[job.commit]
+                        gone += 1
+                    continue
             if isinstance(fact, BaseException):
                 _regret(fact, crew.busy, progress)
                 trouble = trouble or fact
@@ -142,7 +155,11 @@ def search(
                 record(fact)
                 diary[job.commit].add(fact)
                 state = state.observe(fact) if isinstance(fact, Run) else state
-            elif state.count(job.commit) == begun[job.commit][0].count(job.commit):
+                beside = [sha for sha in crew.busy if sha != job.commit and sha not in dropped]
+                for sha in filter(state.needless, beside if isinstance(fact, Run) else ()):
+                    dropped.add(sha)
+                    crew.cancel(sha)
+            elif silent:
                 trouble = trouble or InfraError(f"testing {job.commit[:12]} brought no run of {question.case.id}")
             else:
                 asked = begun[job.commit][0].phase
@@ -190,7 +207,7 @@ def _recall(state: Bisection, known: Iterable[Run]) -> tuple[Bisection, dict[Sha
         if run.case == question.case and run.outcome is not Outcome.INFRA:
             state = state.observe(run)
             if inside:
-                diary.setdefault(run.commit, _Step(ends.get(run.commit, "tested before"))).add(run)
+                diary.setdefault(run.commit, _Step(ends.get(run.commit, "tested before"), len(diary) + 1)).add(run)
     return state, diary
 
 
@@ -263,7 +280,7 @@ def _tell(
 
 
 def _number(diary: Mapping[Sha, _Step], sha: Sha) -> int:
-    return list(diary).index(sha) + 1
+    return diary[sha].number
 
 
 def _names(shas: Iterable[Sha]) -> str:

@@ -32,6 +32,7 @@ from bot.config.values import (
     Patterns,
     Plugged,
     RecipeEntry,
+    SchedulerAddress,
     Seconds,
     Size,
     SubmoduleEntry,
@@ -53,6 +54,7 @@ from bot.model import (
     Exclusion,
     Expected,
     Limits,
+    Link,
     MachineOptions,
     Profile,
     ReportSettings,
@@ -230,8 +232,33 @@ class SandboxOptions(_Section):
         return Sandbox(limits)
 
 
+class Tls(_Section):
+    """Files by which scheduler, workers and coordinator know each other; all of them, or none."""
+
+    ca: LocalPath | None
+    cert: LocalPath | None
+    key: LocalPath | None
+
+
 class Executor(_Section):
     smokes: int = Field(ge=0, le=4096)
+    address: SchedulerAddress | None
+    tls: Tls
+    slots: int = Field(ge=1, le=64)
+    timeout: Duration
+    lost: Duration
+    retries: int = Field(ge=0, le=100)
+
+    @property
+    def link(self) -> Link | None:
+        """The way to the scheduler; None if there is none. Raises `UserError` if a file of TLS is not named."""
+        if self.address is None:
+            return None
+        tls = {name: getattr(self.tls, name) for name in ("ca", "cert", "key")}
+        if missing := [f"executor.tls.{name}" for name, path in tls.items() if path is None]:
+            raise UserError(f"executor.address is {self.address}, so {', '.join(missing)} must be given")
+        paths = {name: Path(path).expanduser().absolute() for name, path in tls.items()}
+        return Link(self.address, **paths, timeout=self.timeout, lost=self.lost, retries=self.retries)
 
 
 class Bisect(_Section):

@@ -214,6 +214,7 @@ Method = Annotated[str, Field(pattern=f"^({'|'.join(METHODS)})$"), says(METHOD_S
 LocalPath = Annotated[str, BeforeValidator(_path), Field(min_length=1), says("a path")]
 Url = Annotated[str, BeforeValidator(_url), says("an https:// or ssh:// URL, or a path")]
 Web = Annotated[str, Field(pattern=r"^https?://[^\s<>]+$"), says("an http:// or https:// URL")]
+SchedulerAddress = Annotated[str, Field(pattern=r"^tls://[^\s/:\[\]]+:\d{1,5}$"), says("tls://HOST:PORT")]
 Domain = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$"), says("a domain such as example.org")]
 Mailbox = Annotated[str, AfterValidator(_mailbox), says("an address such as Name <name@example.org>")]
 Target = Annotated[str, BeforeValidator(_target), says("a QEMU target such as x86_64-softmmu or ppc64")]

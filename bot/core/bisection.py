@@ -33,6 +33,7 @@ from bot.core.probe import Cost, choose, purpose, runs
 from bot.core.verdict import FAILURES, Count, count, failed, judge
 from bot.model import (
     Finding,
+    Flaky,
     Inconclusive,
     Outcome,
     Question,
@@ -201,6 +202,39 @@ class Bisection:
         decided = self._decide()
         return None if isinstance(decided, Ask) else decided
 
+    def needless(self, sha: Sha) -> bool:
+        """Whether a test of a commit that goes on has lost its use: others have answered meanwhile what it would.
+
+        Never once runs are weighed, for then each of them tells something.
+        """
+        decided = self._decide()
+        if not isinstance(decided, Ask):
+            return True
+        if decided.wants:
+            return all(want.commit != sha for want in decided.wants)
+        if self.belief is not None or self.count(sha).n or sha not in self.dag:
+            return False
+        return (self.dag.ancestors(sha) & self._suspects) in (0, self._suspects)
+
+    @property
+    def host(self) -> str | None:
+        """The host on which the suspect and its parents are compared; None: none of them was run.
+
+        What one host builds and runs differs from another's, so runs of several are no comparison. It is the one that
+        ran one of them, or an end, last: what is asked next is asked there, and starts over on another if it is lost.
+        """
+        shas = {self.suspect, *self.dag.parents[self.suspect], self.question.good, self.question.bad}
+        return max(((run.at, run.host) for run in self.runs if run.commit in shas), default=(0.0, None))[1]
+
+    def _counts_on(self, host: str | None) -> Mapping[Sha, Count]:
+        if all(run.host == host for run in self.runs):
+            return self.counts
+        runs: dict[Sha, list[Run]] = {}
+        for run in self.runs:
+            if run.host == host:
+                runs.setdefault(run.commit, []).append(run)
+        return {sha: count(its, self.signature) for sha, its in runs.items()}
+
     def why(self, sha: Sha, *, beside: bool = False) -> str:
         """Why this state asks about a commit, as a phrase: "bad end", "midpoint", "likeliest, 68 %", "once more"...
 
@@ -244,8 +278,10 @@ class Bisection:
             return ()
         wants = decided.wants or tuple(Want(sha, 1, "") for sha in self._probes(k, cost or _same, running))
         free = [want for want in wants if want.commit not in running]
-        own = decided.phase is Phase.CONFIRMATION
-        return tuple(Test(want.commit, (self.question.case,), want.times, own) for want in free[:k])
+        confirming = decided.phase is Phase.CONFIRMATION
+        host = self.host if confirming else None
+        case = (self.question.case,)
+        return tuple(Test(want.commit, case, want.times, own=confirming, host=host) for want in free[:k])
 
     def _probes(self, k: int, cost: Cost, running: Collection[Sha]) -> tuple[Sha, ...]:
         if self.belief is not None:
@@ -348,9 +384,14 @@ class Bisection:
         suspect = self.suspect
         parents = self.dag.parents[suspect]
         shas = (suspect, *parents)
-        binaries = {s: frozenset(r.binary for r in self.runs if r.commit == s and r.binary) for s in shas}
-        noisy = self.belief is not None
-        found = confirm(self.question, suspect, parents, self.counts, binaries, self.rules, self.dag.outside, noisy)
+        host = self.host
+        runs = [run for run in self.runs if run.host == host and run.binary]
+        binaries = {sha: frozenset(run.binary for run in runs if run.commit == sha and run.binary) for sha in shas}
+        counts, noisy = self._counts_on(host), self.belief is not None
+        found = confirm(self.question, suspect, parents, counts, binaries, self.rules, self.dag.outside, noisy)
+        if isinstance(found, Flaky):  # of that host's runs there may be none that is bad
+            seen = self.count(found.commit)
+            return Flaky(found.commit, seen.bad, seen.n)
         return self._bounds() or found if isinstance(found, Suspects) else found
 
     def _failed(self, sha: Sha) -> bool:

@@ -44,6 +44,19 @@ def missing() -> str | None:
     return None if done.ok else done.output.strip() or f"it ends with {done.returncode}"
 
 
+def container(root: Path = Path("/")) -> str | None:
+    """What kind of container this is, by the marks that container engines leave; None if there is none."""
+    for mark, name in ((".dockerenv", "Docker"), ("run/.containerenv", "Podman")):
+        if (root / mark).exists():
+            return name
+    try:
+        variables = (root / "proc/1/environ").read_bytes().split(b"\0")
+    except OSError:
+        return None
+    named = (v.removeprefix(b"container=").decode(errors="replace") for v in variables if v.startswith(b"container="))
+    return next(named, None)
+
+
 def escapes() -> tuple[str, ...]:
     """What a shell gets done in a sandbox that it should not, in words; nothing as a rule.
 

@@ -22,6 +22,11 @@ _GUESTS = {
 """By machine of the host: architectures of the QEMU that runs its own code there."""
 
 
+def guests() -> tuple[str, ...]:
+    """Architectures whose guests KVM could run on this machine, whether or not it may be used."""
+    return _GUESTS.get(platform.machine(), ())
+
+
 def why_not(arch: str) -> str | None:
     """Why KVM cannot run guests of qemu-system-ARCH here, as a phrase; None: it can."""
     host = platform.machine()

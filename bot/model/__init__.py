@@ -22,6 +22,7 @@ from bot.model.ends import (
     Named,
     Traits,
 )
+from bot.model.link import Link
 from bot.model.report import (
     Reason,
     Related,
@@ -128,6 +129,7 @@ __all__ = [
     "Inspection",
     "Inventory",
     "Limits",
+    "Link",
     "Log",
     "MachineOptions",
     "MachineType",

@@ -101,6 +101,7 @@ class Build:
     error: str | None = None
     log: str = ""
     same_as: Sha | None = None  # the commit that was built, if this one shares its binary
+    host: str = ""  # name of the worker that built it; "": the coordinator itself
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,10 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """Job: build the commit and run the cases, each `times` over, interleaved."""
+    """Job: build the commit and run the cases, each `times` over, interleaved.
+
+    `host` is the one that it is to be done on (`Run.host`) where several can; None: any of them.
+    """
 
     __test__: ClassVar[bool] = False  # pytest collects classes of this name otherwise
 
@@ -40,6 +43,7 @@ class Test:
     cases: tuple[Case, ...]
     times: int = 1
     own: bool = False  # the commit's own build, not one that it is said to share with another
+    host: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

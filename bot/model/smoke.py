@@ -333,6 +333,7 @@ class Run:
     at: float = 0.0  # seconds since the epoch, given by the coordinator's clock
     setup: str = ""  # digest of all that the outcome depends on besides the commit; runs compare only within one setup
     fixups: tuple[Sha, ...] = ()  # commits that were picked onto it, for as it is it cannot be tested
+    host: str = ""  # name of the worker that built and ran it; "": the coordinator itself
 
     @property
     def outcome(self) -> Outcome:

@@ -14,6 +14,7 @@ from pathlib import Path
 from bot.build.builder import Builder
 from bot.config import Config
 from bot.errors import UserError
+from bot.host.executor import Remote
 from bot.host.git import Repository
 from bot.host.sandbox import end_strays
 from bot.model import Baseline, Build, BuildKind, Case, Direction, Inventory, Outcome, Profile, Run
@@ -37,6 +38,7 @@ class Bench:
     progress: Progress
     stop: threading.Event
     clock: Callable[[], float] = time.time
+    remote: Remote | None = None  # who performs the tests of searches; None: this process
 
     def keep(self, fact: Build | Run) -> None:
         """Record a fact, with the time it became known. That a build came from the cache is kept once."""
@@ -108,6 +110,7 @@ def bench(
     *,
     baselines: Iterable[Baseline],
     profiles: Iterable[Profile],
+    remote: Remote | None = None,
 ) -> Bench:
     """A bench with these baselines and profiles. Raises `UserError` for a baseline that cannot be had."""
     used = {baseline.name: newest(repository, baseline) for baseline in baselines}
@@ -130,7 +133,7 @@ def bench(
         goldens=Goldens(work / "goldens"),
         sandbox=box,
     )
-    return Bench(config, work, repository, Store(work), rig, progress, stop)
+    return Bench(config, work, repository, Store(work), rig, progress, stop, remote=remote)
 
 
 def at_once(config: Config) -> int:

@@ -48,7 +48,8 @@ from bot.pipeline import logs
 from bot.pipeline.asking import Sides, cases_of, ends, known_machines, not_run, open_clone, target_of
 from bot.pipeline.begun import noted
 from bot.pipeline.bench import Bench, bench, other_inventory
-from bot.pipeline.investigate import Asked, Perform, investigate
+from bot.pipeline.hands import performer, remote
+from bot.pipeline.investigate import Asked, investigate
 from bot.pipeline.known import in_history, known
 from bot.pipeline.publish import publish
 from bot.pipeline.siblings import named
@@ -57,7 +58,7 @@ from bot.progress import Progress
 from bot.report.render import summary
 from bot.report.words import name
 from bot.terminal import duration
-from bot.worker import COMMAND, CommandRig, inventories, perform, perform_command
+from bot.worker import COMMAND, CommandRig, Rig, inventories
 
 _EXITS: dict[type, int] = {
     FirstBad: 0, FirstFixed: 0,
@@ -108,15 +109,14 @@ def bisect(config: Config, work: Path, request: Request, progress: Progress, sto
     """Answer a request; prints the summary, writes the files, returns the exit code."""
     signature, symptom = _symptom(request)
     config = _with_limits(config, request)
-    jobs = config.bisect.jobs
-    with coordinator(work), noted(work, () if request.plan else request.typed):
+    with coordinator(work), noted(work, () if request.plan else request.typed), remote(config, progress) as far:
         repository = open_clone(config, work, request.repo, progress, stop)
         (good_name, good), (bad_name, bad) = ends(request.range, repository)
         skip = _skipped(request, repository, (good, bad))
         direction, baseline = request.sides.resolve(config)
         used = [baseline] if baseline else []
         profiles = [*config.profiles.values(), request.profile]
-        desk = bench(config, work, repository, progress, stop, baselines=used, profiles=profiles)
+        desk = bench(config, work, repository, progress, stop, baselines=used, profiles=profiles, remote=far)
         if request.plan:
             asks = not request.find_fix and baseline is not None and request.side_test is not SideTests.OFF
             built = 0 if request.command else 2 + 2 * asks + request.find_fix  # of siblings mostly no more than two
@@ -130,10 +130,7 @@ def bisect(config: Config, work: Path, request: Request, progress: Progress, sto
                 _regression((COMMAND,), good, bad), question, *names, command=rig.setup(),
                 skip=skip, first_parent=request.first_parent,
             )  # fmt: skip
-            workers = rig.beside(jobs)
-            return _conclude(
-                desk, asked, request, lambda job: perform_command(job, rig), lambda job: perform_command(job, workers)
-            )
+            return _conclude(desk, asked, request, rig)
         target = target_of(config, request.target)
         if not request.machines:
             raise UserError("--machine TYPE is missing: the machine type that fails, e.g. --machine pc-q35-9.2")
@@ -160,8 +157,7 @@ def bisect(config: Config, work: Path, request: Request, progress: Progress, sto
             and not request.sides.source_side,
             turn=request.side_test is SideTests.TURN,
         )  # fmt: skip
-        several = desk.rig.beside(jobs)
-        return _conclude(desk, asked, request, lambda job: perform(job, desk.rig), lambda job: perform(job, several))
+        return _conclude(desk, asked, request, desk.rig)
 
 
 def _symptom(request: Request) -> tuple[Signature | None, str]:
@@ -216,10 +212,10 @@ def _regression(cases: tuple[Case, ...], good: Sha, bad: Sha) -> Regression:
     return Regression("", Signature("unknown"), cases, good, bad)
 
 
-def _conclude(desk: Bench, asked: Asked, request: Request, perform: Perform, searching: Perform) -> int:
+def _conclude(desk: Bench, asked: Asked, request: Request, rig: Rig | CommandRig) -> int:
     """Search, print how it ended, and write the files of a finding that names commits."""
     try:
-        report, found = investigate(desk, asked, perform, searching)
+        report, found = investigate(desk, asked, performer(desk, rig), performer(desk, rig, desk.config.bisect.jobs))
     except Elsewhere as elsewhere:
         range_ = f"{name(asked.good_name)}..{name(asked.bad_name)}"
         desk.progress.say(f"{range_} is not searched: what is found there is exposed by it at most (--side-test tell)")
@@ -245,7 +241,6 @@ def other_side(desk: Bench, asked: Asked, question: Question, test: SideTest) ->
         raise ValueError("the side test names no range of the pinned side")
     desk.progress.say(f"searching {branch.good_name}..{branch.bad_name}, the pinned side")
     turned = turned_bench(desk, question, asked.bad_name)
-    several = turned.rig.beside(desk.config.bisect.jobs)
     cases = tuple(turned_case(question, c) for c in asked.regression.cases if c.baseline == question.case.baseline)
     case = turned_case(question, question.case)
     return investigate(
@@ -259,8 +254,8 @@ def other_side(desk: Bench, asked: Asked, question: Question, test: SideTest) ->
             symptom=asked.symptom,
             sides=test,
         ),
-        lambda job: perform(job, turned.rig),
-        lambda job: perform(job, several),
+        performer(turned, turned.rig),
+        performer(turned, turned.rig, desk.config.bisect.jobs),
     )
 
 

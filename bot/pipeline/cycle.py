@@ -16,6 +16,7 @@ from bot.config import Config
 from bot.core import matrix
 from bot.core.verdict import FAILURES
 from bot.errors import InfraError, Stopped, UserError
+from bot.host.executor import Remote
 from bot.host.git import clone
 from bot.host.lock import coordinator
 from bot.model import (
@@ -37,6 +38,7 @@ from bot.pipeline.asking import not_run
 from bot.pipeline.behind import behind_commit
 from bot.pipeline.bench import Bench, bench
 from bot.pipeline.bisect import keep, other_side
+from bot.pipeline.hands import performer, remote
 from bot.pipeline.investigate import Asked, investigate
 from bot.pipeline.known import Known, in_history, known
 from bot.pipeline.publish import earlier, publish, write_site
@@ -58,11 +60,11 @@ def run(config: Config, work: Path, progress: Progress, stop: threading.Event, *
 
     A daemon outlives what goes wrong in one cycle: it says so and tries again after `watch.every`.
     """
-    with coordinator(work):
+    with coordinator(work), remote(config, progress) as far:
         while True:
             began = time.monotonic()
             try:
-                code = _cycle(config, work, progress, stop)
+                code = _cycle(config, work, progress, stop, far)
             except Stopped:
                 raise
             except Exception as error:  # a daemon outlives it; a single cycle has one handler above
@@ -77,13 +79,14 @@ def run(config: Config, work: Path, progress: Progress, stop: threading.Event, *
                 raise Stopped("stopped between two cycles")
 
 
-def _cycle(config: Config, work: Path, progress: Progress, stop: threading.Event) -> int:
+def _cycle(config: Config, work: Path, progress: Progress, stop: threading.Event, far: Remote | None = None) -> int:
     repository = clone(config.upstream.url, work / "upstream.git", say=progress.say, stop=stop)
     branches = [(branch.name, branch.since) for branch in config.watch.branches]
     tips = watched(repository.branches(), branches, config.watch.stable)
     desk = bench(
-        config, work, repository, progress, stop, baselines=config.baselines, profiles=config.profiles.values()
-    )
+        config, work, repository, progress, stop, baselines=config.baselines, profiles=config.profiles.values(),
+        remote=far,
+    )  # fmt: skip
     cycle = desk.store.begin_cycle()
     before = len(desk.store.builds())
     new: list[Report] = []
@@ -245,9 +248,8 @@ def _follow(desk: Bench, regression: Regression, runs: Sequence[Run], others: Se
         scope=scope,
         not_run=not_run(desk.config, (*regression.cases, *scope)),
     )
-    several = desk.rig.beside(desk.config.bisect.jobs)
-    together = Together.of(desk, lambda job: perform(job, several), others)
-    report, found = investigate(desk, asked, lambda job: perform(job, desk.rig), together)
+    together = Together.of(desk, performer(desk, desk.rig, desk.config.bisect.jobs), others)
+    report, found = investigate(desk, asked, performer(desk, desk.rig), together)
     more = _other_side(desk, asked, report)  # first: while this is not concluded, a killed cycle comes back to it
     report = _split(desk, report)
     publish(desk, report, found, _out(desk))

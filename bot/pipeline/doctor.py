@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import sqlite3
 import sys
@@ -10,19 +11,27 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bot import __version__
 from bot.build.tools import ccache_program, tool_problems
 from bot.config import Config
-from bot.errors import BotError
+from bot.errors import BotError, UserError
 from bot.host import escape, process
 from bot.host.disk import free
+from bot.host.executor import Host, Remote
 from bot.model import Baseline
+from bot.pipeline.hands import SLOT
+from bot.pipeline.serve import toolchain
 from bot.smoke.inspect import inspect
 from bot.worker import installed
 
 _NO_SANDBOX = (
     "apt-get install bubblewrap (0.8.0 or newer); as an ordinary user allow user namespaces (sysctl "
-    "kernel.unprivileged_userns_clone=1, or kernel.apparmor_restrict_unprivileged_userns=0); in a container see "
-    "docs/operations.md, The sandbox"
+    "kernel.unprivileged_userns_clone=1, or kernel.apparmor_restrict_unprivileged_userns=0)"
+)
+_CONTAINER = (
+    "Docker: --security-opt seccomp=unconfined --security-opt apparmor=unconfined "
+    "--security-opt systempaths=unconfined; "
+    "Podman: --security-opt unmask=ALL; see docs/operations.md, In a container"
 )
 _WATCHES = 4096  # QEMU has some 1,000 directories; one for each build at a time
 _GIT = (2, 32)  # `git apply --cached --3way`, used for reverts
@@ -65,6 +74,56 @@ def checks(config: Config, work: Path) -> Iterator[Check]:
         for target in config.targets:
             if baseline.path is not None:
                 yield _baseline(baseline, target)
+    yield from _workers(config, work)
+
+
+def _workers(config: Config, work: Path) -> Iterator[Check]:
+    """The scheduler and its workers, and in what they differ from this host, where the configuration names one."""
+    try:
+        link = config.executor.link
+    except UserError as error:
+        yield Check("executor", False, str(error), "see docs/hosts.md")
+        return
+    if link is None:
+        return
+    far = Remote(link, lambda _: None)
+    try:
+        found = far.hosts()
+    except BotError as error:
+        yield Check("executor", False, str(error), "start `bot scheduler` there, with the same certificate authority")
+        return
+    finally:
+        far.close()
+    yield Check(
+        "executor",
+        bool(found),
+        f"{link.address}: {len(found)} worker{'s' if len(found) != 1 else ''}",
+        "start `bot worker` on each host",
+    )
+    confined = config.sandbox.use != "never" and escape.missing() is None
+    ours = toolchain(config, work)
+    for host in found:
+        yield _worker(host, confined, ours)
+
+
+def _worker(host: Host, confined: bool, ours: str) -> Check:
+    facts = host.facts
+    has = ", ".join(f"{name} {count:g}" for name, count in sorted(host.resources.items()))
+    said = f"{has}; {facts.get('toolchain', 'unknown compiler')}; {facts.get('host', 'unknown host')}"
+    name = f"worker {host.name}"
+    if facts.get("bot") != __version__:
+        return Check(name, False, f"{said}; bot {facts.get('bot')}, here {__version__}", "install the same bot there")
+    if facts.get("sandbox") is not confined:
+        which = "a sandbox here, and none there" if confined else "no sandbox here, and one there"
+        return Check(name, False, f"{said}; {which}: its runs would not compare", "sandbox.use, the same on both")
+    if SLOT not in host.resources or platform.machine() not in host.resources:
+        return Check(
+            name, False, f"{said}; it gets no test from here", "a host of this one's architecture", needed=False
+        )
+    if facts.get("toolchain") != ours:
+        note = f"{said}; {ours} here: the same commit may not build on both, or behave in another way"
+        return Check(name, False, note, "the same distribution on all hosts", needed=False)
+    return Check(name, True, said)
 
 
 def _git() -> Check:
@@ -85,7 +144,9 @@ def _sandbox(use: str) -> Check:
     why = escape.missing()
     if why is not None:
         found = f"none, {'so nothing is built or run' if needed else 'commits run with all of your rights'}: {why}"
-        return Check("sandbox", False, found, _NO_SANDBOX, needed=needed)
+        here = escape.container()
+        found += f"; this is a container ({here})" if here else ""
+        return Check("sandbox", False, found, _CONTAINER if here else _NO_SANDBOX, needed=needed)
     holes = escape.escapes()
     if holes:
         return Check(

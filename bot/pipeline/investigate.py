@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from bot.bisect.crew import Perform
 from bot.bisect.runner import Asked as SearchStep
 from bot.bisect.runner import Search, search
 from bot.core import exposing, sides, trailers
@@ -37,7 +38,6 @@ from bot.model import (
     Run,
     Sha,
     SideTest,
-    Signature,
     Step,
     Suspects,
     Tally,
@@ -55,8 +55,6 @@ from bot.worker import look_at
 _RELEASED = re.compile(r"(master|main|stable-[\d.]+)\Z")
 
 _REVERTED = 3  # runs of a revert, of a failure that is there every time
-
-Perform = Callable[[Test], Iterator[Build | Run]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +121,10 @@ def investigate(
     if isinstance(finding, Inconclusive) and lost:
         raise InfraError(finding.why)  # the machine's failure is no finding: the same question goes on later
     if isinstance(finding, FirstFixed):
-        finding = _fix(bench, asked, finding, found.question, perform)
+        finding = _fix(bench, asked, finding, found, perform)
         found = replace(found, finding=finding)
     if isinstance(finding, FirstBad):
-        outcome = _revert(bench, asked, finding, found.question, perform)
+        outcome = _revert(bench, asked, finding, found, perform)
         finding = replace(
             finding,
             confirmation=replace(finding.confirmation, revert=outcome),
@@ -136,7 +134,7 @@ def investigate(
     blamed = finding.commit if isinstance(finding, FirstBad | MergeConflict) else None
     # else nobody asks where else it fails
     named = isinstance(finding, FirstBad | MergeConflict | Suspects) and not question.cured
-    table = _table(bench, asked, found.question.signature, blamed, perform) if named and not asked.command else ()
+    table = _table(bench, asked, found, blamed, perform) if named and not asked.command else ()
     report = _report(bench, asked, found, finding, blamed, table, time.monotonic() - began)
     if named:
         report = _explained(bench, report, weighing)
@@ -167,16 +165,17 @@ def _attribution(bench: Bench, asked: Asked, culprit: Sha, found: Search, tested
     return Attribution(By.EXPOSED, why) if why else given
 
 
-def _revert(bench: Bench, asked: Asked, finding: FirstBad, question: Question, perform: Perform) -> RevertOutcome:
+def _revert(bench: Bench, asked: Asked, finding: FirstBad, found: Search, perform: Perform) -> RevertOutcome:
     """Take the culprit off the bad end, build that, run the case."""
     culprit = finding.commit
     if not bench.repository.commit(culprit).parents:
         return RevertOutcome.NOT_TRIED
     bench.progress.say(f"reverting {culprit[:12]} on {asked.bad_name}")
-    return _composed(bench, asked, question, question.bad, Revert(culprit), (finding.confirmation.culprit,), perform)
+    failing = (finding.confirmation.culprit,)
+    return _composed(bench, asked, found, asked.question.bad, Revert(culprit), failing, perform)
 
 
-def _fix(bench: Bench, asked: Asked, finding: FirstFixed, question: Question, perform: Perform) -> FirstFixed:
+def _fix(bench: Bench, asked: Asked, finding: FirstFixed, found: Search, perform: Perform) -> FirstFixed:
     """Take the fix off the end that has it, and put it onto the one that has not: a merge can be neither."""
     fix, confirmation = finding.commit, finding.confirmation
     if len(bench.repository.commit(fix).parents) != 1:
@@ -184,9 +183,9 @@ def _fix(bench: Bench, asked: Asked, finding: FirstFixed, question: Question, pe
     undone = {RevertOutcome.STILL_BAD: RevertOutcome.OK, RevertOutcome.OK: RevertOutcome.NO_EFFECT}
     failing = confirmation.parents
     bench.progress.say(f"reverting {fix[:12]} on {asked.bad_name}")
-    revert = _composed(bench, asked, question, question.bad, Revert(fix), failing, perform)
+    revert = _composed(bench, asked, found, asked.question.bad, Revert(fix), failing, perform)
     bench.progress.say(f"picking {fix[:12]} onto {asked.good_name}")
-    backport = _composed(bench, asked, question, question.good, Pick(fix), failing, perform)
+    backport = _composed(bench, asked, found, asked.question.good, Pick(fix), failing, perform)
     confirmation = replace(confirmation, revert=undone.get(revert, revert))
     return replace(finding, confirmation=confirmation, backport=backport)
 
@@ -194,7 +193,7 @@ def _fix(bench: Bench, asked: Asked, finding: FirstFixed, question: Question, pe
 def _composed(
     bench: Bench,
     asked: Asked,
-    question: Question,
+    found: Search,
     base: Sha,
     change: Pick | Revert,
     failing: tuple[Tally, ...],
@@ -202,8 +201,10 @@ def _composed(
 ) -> RevertOutcome:
     """What the case does on a commit with one change; what was recorded of it is not run again.
 
-    It is run three times if the `failing` commits fail every time, else as often as luck alone would hardly pass.
+    It is run three times if the `failing` commits fail every time, else as often as luck alone would hardly pass; on
+    the host that the culprit was confirmed on, for they are compared.
     """
+    question, host = found.question, found.bisection.host
     composed = bench.repository.compose(base, (change,))
     if isinstance(composed, Conflict):
         return RevertOutcome.CONFLICT
@@ -214,7 +215,7 @@ def _composed(
     if rate < 1:
         times = min(math.ceil(math.log(Rules().doubt) / math.log(1 - rate)), bench.config.bisect.max_runs)
     if len(runs) < times:
-        for fact in perform(Test(composed, (question.case,), times=times - len(runs))):
+        for fact in perform(Test(composed, (question.case,), times - len(runs), host=host), bench.stop):
             bench.keep(fact)
             if isinstance(fact, Run):
                 runs.append(fact)
@@ -226,28 +227,30 @@ def _composed(
     return RevertOutcome.OK if outcomes == {Outcome.PASS} else RevertOutcome.UNTESTABLE
 
 
-def _table(
-    bench: Bench, asked: Asked, signature: Signature | None, blamed: Sha | None, perform: Perform
-) -> tuple[Run, ...]:
-    """Latest run of each case: the scope at the bad end; all that fail alike there, also at the culprit and parents."""
+def _table(bench: Bench, asked: Asked, found: Search, blamed: Sha | None, perform: Perform) -> tuple[Run, ...]:
+    """Latest run of each case: the scope at the bad end; all that fail alike there, also at the culprit and parents.
+
+    They are compared, so what is missing is run on the host of the confirmation.
+    """
+    signature, host = found.question.signature, found.bisection.host
     affected = (asked.question.case, *asked.regression.cases)
-    rows = _latest(bench, asked.question.bad, (*affected, *asked.scope), perform)
+    rows = _latest(bench, asked.question.bad, (*affected, *asked.scope), perform, host)
     alike = tuple(run.case for run in rows if run.signature is not None and run.signature == signature)
     if blamed is not None:
         for sha in (blamed, *bench.repository.commit(blamed).parents):
             if sha != asked.question.bad:
-                rows += _latest(bench, sha, (*affected, *alike), perform)
+                rows += _latest(bench, sha, (*affected, *alike), perform, host)
     return tuple(rows)
 
 
-def _latest(bench: Bench, sha: Sha, cases: Iterable[Case], perform: Perform) -> list[Run]:
+def _latest(bench: Bench, sha: Sha, cases: Iterable[Case], perform: Perform, host: str | None) -> list[Run]:
     """The last answer of each case at a commit; those that have none are run."""
     wanted = tuple(dict.fromkeys(cases))
     have = {run.case: run for run in bench.runs(sha, wanted)}
     missing = tuple(case for case in wanted if case not in have)
     if missing:
         bench.progress.say(f"running {len(missing)} more cases on {sha[:12]}, to see where else it fails")
-        for fact in perform(Test(sha, missing)):
+        for fact in perform(Test(sha, missing, host=host), bench.stop):
             bench.keep(fact)
             if isinstance(fact, Run):
                 have[fact.case] = fact
@@ -296,8 +299,8 @@ def _report(
         not_run=asked.not_run,
         releases=_releases(repository, question.bad, released) if released else None,
         accel="" if asked.command else question.case.accel,
-        toolchain=builds[-1].toolchain if builds else "",
-        host=host(),
+        toolchain=_toolchain(builds, found.bisection.host),
+        host=_host(found),
         seconds=max(seconds, worked / bench.config.bisect.jobs),  # one that was gone on with took time before, too
         fixed_by=later_fixes(repository, culprit) if culprit else None,
         profile=None if asked.command else bench.rig.profile(question.case),
@@ -305,6 +308,20 @@ def _report(
         course=course(found.bisection),
         cured=question.cured,
     )
+
+
+def _toolchain(builds: list[Build], on: str | None) -> str:
+    """Of the last build on a host, else of the last one."""
+    return next((b.toolchain for b in reversed(builds) if b.host == on), builds[-1].toolchain if builds else "")
+
+
+def _host(found: Search) -> str:
+    """The machine in a phrase; of several workers those that ran the search, and the one that compared."""
+    where = found.bisection.host
+    if not where:
+        return host()
+    others = sorted({run.host for run in found.bisection.runs} - {where, ""})
+    return f"worker {where}" + (f"; the search also on {', '.join(others)}" if others else "")
 
 
 def _explained(bench: Bench, report: Report, weighing: Weighing) -> Report:

@@ -9,9 +9,10 @@ mends, where that came later and it does not apply before). Else the commit stay
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from bot.bisect.crew import Perform
 from bot.core import trailers
 from bot.core.dag import Dag
 from bot.core.fixups import Offer, neutral, related, sets
@@ -23,8 +24,6 @@ from bot.pipeline.bench import Bench
 
 _MOST = 4  # sets that are built for one commit; each costs a build, and up to two more to show that it is neutral
 _UNTESTED = (Outcome.NOT_BUILT, Outcome.UNTESTABLE)
-
-Perform = Callable[[Test], Iterator[Build | Run]]
 
 
 @dataclass(slots=True)
@@ -45,21 +44,21 @@ class Mending:
     _neutral: dict[tuple[Sha, ...], bool] = field(default_factory=dict)
     _turn: threading.Lock = field(default_factory=threading.Lock)
 
-    def __call__(self, job: Test) -> Iterator[Build | Run]:
+    def __call__(self, job: Test, stop: threading.Event) -> Iterator[Build | Run]:
         picks = self._used.get(job.commit) or self._recorded(job.commit)
         if picks:
             composed = self._compose(job.commit, picks)
             if composed is not None:
-                yield from self._with(job, composed, picks)
+                yield from self._with(job, composed, picks, stop)
                 return
         untested: Run | None = None
-        for fact in self.perform(job):
+        for fact in self.perform(job, stop):
             yield fact
             if isinstance(fact, Run) and fact.case == self.question.case and self._cannot(fact):
                 untested = fact
         if untested is not None and job.commit in self.dag and job.commit != self.question.bad:
             with self._turn:
-                facts = self._mend(job, untested)
+                facts = self._mend(job, untested, stop)
             yield from facts
 
     def _recorded(self, commit: Sha) -> tuple[Sha, ...]:
@@ -71,7 +70,7 @@ class Mending:
 
     # -- trying ----------------------------------------------------------------------------------------------------
 
-    def _mend(self, job: Test, untested: Run) -> list[Build | Run]:
+    def _mend(self, job: Test, untested: Run, stop: threading.Event) -> list[Build | Run]:
         """What the commit says with the first set that makes it testable and is neutral; nothing if there is none."""
         offers = self._offers(job.commit, untested.observation.message)
         tried = 0
@@ -84,10 +83,10 @@ class Mending:
                 continue
             tried += 1
             self.bench.progress.say(f"{job.commit[:12]}: trying with {_names(chosen)}")
-            facts = list(self._with(job, composed, picks))
+            facts = list(self._with(job, composed, picks, stop))
             if any(self._cannot(fact) for fact in facts if isinstance(fact, Run)):
                 continue
-            if self._is_neutral(chosen):
+            if self._is_neutral(chosen, stop):
                 self._used[job.commit] = picks
                 return facts
             self.bench.progress.say(
@@ -95,8 +94,8 @@ class Mending:
             )
         return []
 
-    def _with(self, job: Test, composed: Sha, picks: tuple[Sha, ...]) -> Iterator[Build | Run]:
-        for fact in self.perform(replace(job, commit=composed)):
+    def _with(self, job: Test, composed: Sha, picks: tuple[Sha, ...], stop: threading.Event) -> Iterator[Build | Run]:
+        for fact in self.perform(replace(job, commit=composed), stop):
             yield replace(fact, commit=job.commit, fixups=picks) if isinstance(fact, Run) else fact
 
     def _compose(self, commit: Sha, picks: tuple[Sha, ...]) -> Sha | None:
@@ -139,13 +138,13 @@ class Mending:
 
     # -- neutral ---------------------------------------------------------------------------------------------------
 
-    def _is_neutral(self, chosen: tuple[Offer, ...]) -> bool:
+    def _is_neutral(self, chosen: tuple[Offer, ...], stop: threading.Event) -> bool:
         picks = tuple(offer.commit for offer in chosen)
         if picks not in self._neutral:
             bad, good = self._nearest()
-            with_bad = self._verdicts(bad, picks) if bad else []
+            with_bad = self._verdicts(bad, picks, stop) if bad else []
             mended = (offer.broken for offer in chosen if offer.broken and offer.broken in self.dag)
-            with_good = next(filter(None, (self._verdicts(sha, picks) for sha in (good, *mended))), [])
+            with_good = next(filter(None, (self._verdicts(sha, picks, stop) for sha in (good, *mended))), [])
             self._neutral[picks] = neutral(with_bad, with_good)
         return self._neutral[picks]
 
@@ -175,12 +174,12 @@ class Mending:
             if not run.fixups and run.commit not in self.skip
         ]
 
-    def _verdicts(self, commit: Sha, picks: tuple[Sha, ...]) -> list[Verdict | None]:
+    def _verdicts(self, commit: Sha, picks: tuple[Sha, ...], stop: threading.Event) -> list[Verdict | None]:
         """What runs of a commit say with the picks; none where they do not apply."""
         composed = self._compose(commit, picks)
         if composed is None:
             return []
-        facts = list(self.perform(Test(composed, (self.question.case,))))
+        facts = list(self.perform(Test(composed, (self.question.case,)), stop))
         for fact in facts:
             self.bench.keep(fact)
         return [judge(fact, self._signature()) for fact in facts if isinstance(fact, Run)]

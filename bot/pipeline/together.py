@@ -6,9 +6,10 @@ A build takes minutes and a smoke a fraction of a second. The runs are recorded,
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from bot.bisect.crew import Perform
 from bot.core import matrix
 from bot.core.bisection import Bisection
 from bot.core.dag import Dag
@@ -16,8 +17,6 @@ from bot.core.verdict import judge
 from bot.errors import UserError
 from bot.model import Build, Case, Question, Regression, Run, Sha, Test, Verdict
 from bot.pipeline.bench import Bench, answers
-
-Perform = Callable[[Test], Iterator[Build | Run]]
 
 
 def lead(regression: Regression) -> Case:
@@ -57,11 +56,11 @@ class Together:
             states.append(state)
         return cls(bench, perform, states)
 
-    def __call__(self, job: Test) -> Iterator[Build | Run]:
+    def __call__(self, job: Test, stop: threading.Event) -> Iterator[Build | Run]:
         with self._lock:
             more = tuple(dict.fromkeys(self._more(job))) if job.times == 1 else ()
             self._tried |= {(job.commit, case) for case in more}
-        for fact in self.perform(replace(job, cases=(*job.cases, *more))):
+        for fact in self.perform(replace(job, cases=(*job.cases, *more)), stop):
             if isinstance(fact, Run) and fact.case in more:
                 with self._lock:
                     self._keep(fact)

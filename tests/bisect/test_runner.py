@@ -75,7 +75,7 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> History:
 def test_facts_are_recorded_before_the_next_is_asked_for(line: History) -> None:
     kept: list[Build | Run] = []
 
-    def watched(test: Job) -> Iterator[Build | Run]:
+    def watched(test: Job, _: threading.Event) -> Iterator[Build | Run]:
         for fact in World(line, {"20": ""}).perform(test):
             yield fact
             assert (kept[-1].commit, type(kept[-1])) == (fact.commit, type(fact))
@@ -143,7 +143,7 @@ def test_stopped_at_any_fact_and_gone_on_it_ends_alike_and_repeats_nothing(
 
 
 def test_a_test_without_a_run_is_trouble_of_the_machine_not_a_loop(line: History) -> None:
-    def silent(test: Job) -> Iterator[Build | Run]:
+    def silent(test: Job, _: threading.Event) -> Iterator[Build | Run]:
         yield from (fact for fact in World(line).perform(test) if isinstance(fact, Build))
 
     with pytest.raises(InfraError, match=rf"testing {line['32'][:12]} brought no run of {CASE.id}"):
@@ -194,7 +194,7 @@ class Meeting:
         self.going: list[str] = []
         self.most = self.tests = 0
 
-    def perform(self, test: Job) -> Iterator[Build | Run]:
+    def perform(self, test: Job, stop: threading.Event) -> Iterator[Build | Run]:
         with self.lock:
             assert test.commit not in self.going
             self.going.append(test.commit)
@@ -202,9 +202,11 @@ class Meeting:
             first, self.most = self.tests <= 2, max(self.most, len(self.going))
         if first:
             self.both.wait(timeout=60)
-        yield from self.world.perform(test)
-        with self.lock:
-            self.going.remove(test.commit)
+        try:
+            yield from self.world.perform(test)
+        finally:
+            with self.lock:
+                self.going.remove(test.commit)
 
 
 @pytest.mark.parametrize("jobs", [2, 3])
@@ -228,13 +230,13 @@ def test_with_several_tests_at_once_the_answer_is_the_same(tmp_path: Path, drawi
         assert 2 <= meeting.most <= jobs
         assert threads == {threading.get_ident()}
         assert len(found.bisection.runs) == len(kept) == sum(len(step.runs) for step in found.steps)
-        assert not meeting.going  # what was begun was finished
+        assert not meeting.going  # what was begun was finished, or told to end
 
 
 def test_when_one_test_fails_the_others_are_finished_and_recorded(line: History) -> None:
     began, failed = threading.Event(), threading.Event()
 
-    def perform(test: Job) -> Iterator[Build | Run]:
+    def perform(test: Job, _: threading.Event) -> Iterator[Build | Run]:
         if test.commit == line["32"]:
             assert began.wait(60)
             failed.set()
@@ -257,11 +259,72 @@ def test_when_one_test_fails_the_others_are_finished_and_recorded(line: History)
     assert found.counts.known == 1 and world.runs["0"] == 10 - 1 - 1  # of ten runs one was recorded; counted from 0
 
 
+def test_a_test_that_lost_its_use_is_ended_and_is_no_verdict(line: History) -> None:
+    """Of two probes the older one says bad, so the newer one could only say bad: it is told to end, and does."""
+    probes: dict[str, threading.Event] = {}
+    both = threading.Barrier(2)
+    ended: list[str] = []
+
+    def perform(test: Job, stop: threading.Event) -> Iterator[Build | Run]:
+        name = line.name(test.commit)
+        if name not in ("0", "32") and len(probes) < 2 and not ended:
+            probes[name] = stop
+            both.wait(60)
+            if name == max(probes, key=int):
+                assert stop.wait(60)
+                ended.append(name)
+                raise Stopped(f"stopped while testing {test.commit}")
+        yield from World(line, {"5": ""}).perform(test)
+
+    kept: list[Build | Run] = []
+    watcher = Watcher()
+    found = ask(line, World(line), kept.append, perform=perform, jobs=2, progress=watcher)
+    assert isinstance(found.finding, FirstBad) and found.finding.commit == line["5"]
+    assert len(ended) == 1
+    lost = line[ended[0]]
+    assert f"{lost[:12]} is not tested to its end: what it would say is known by now" in watcher.said
+    assert lost not in {fact.commit for fact in kept} | {step.commit for step in found.steps}
+
+
+def test_what_a_needless_test_had_told_stays_recorded(line: History) -> None:
+    """One is told to end between its build and its run: the build is kept, and no run is asked for."""
+    probes: list[str] = []
+    both, go_on = threading.Barrier(2), threading.Event()
+    asked_on: list[str] = []
+
+    def perform(test: Job, stop: threading.Event) -> Iterator[Build | Run]:
+        name = line.name(test.commit)
+        first = name not in ("0", "32") and len(probes) < 2
+        facts = World(line, {"5": ""}).perform(test)
+        if not first:
+            yield from facts
+            return
+        probes.append(name)
+        both.wait(60)
+        newer = name == max(probes, key=int)
+        if not newer:
+            assert go_on.wait(60)
+        yield next(facts)
+        if newer:
+            go_on.set()
+            assert stop.wait(60)
+            raise Stopped("stopped between build and run")
+        yield from facts
+        asked_on.append(name)
+
+    kept: list[Build | Run] = []
+    found = ask(line, World(line), kept.append, perform=perform, jobs=2)
+    assert isinstance(found.finding, FirstBad) and found.finding.commit == line["5"]
+    lost = line[max(probes, key=int)]
+    assert [type(fact) for fact in kept if fact.commit == lost] == [Build]
+    assert asked_on == [min(probes, key=int)]
+
+
 def test_a_stop_ends_all_tests_and_leaves_no_thread(line: History) -> None:
     stop = threading.Event()
     both = threading.Barrier(3)
 
-    def perform(test: Job) -> Iterator[Build | Run]:
+    def perform(test: Job, _: threading.Event) -> Iterator[Build | Run]:
         both.wait(60)
         assert stop.wait(60)
         yield from ()
@@ -284,7 +347,9 @@ def test_a_person_sees_what_is_tested_at_once(line: History) -> None:
     assert f"step 2 of about 7: testing 2 commits: {ends}" in watcher.working
     steps = [re.match(r"step (\d+): (\w+) is", text) for text in watcher.said]
     told = {step[2]: int(step[1]) for step in steps if step}
-    assert sorted(told.values()) == list(range(1, len(told) + 1))
+    ended = sum("is not tested to its end" in text for text in watcher.said)  # it has a number, too
+    assert len(set(told.values())) == len(told)
+    assert set(told.values()) <= set(range(1, len(told) + ended + 1))
 
 
 # -- beside the real git -------------------------------------------------------------------------------------------

@@ -80,6 +80,10 @@ WRONG: dict[str, tuple[str | bytes, list[str]]] = {
         "executor: {smokes: 1.5}\n",
         ['config.yaml:1:20: executor.smokes: is "1.5", must be a whole number from 0 to 4096'],
     ),
+    "a scheduler that is reached without TLS": (
+        "executor: {address: 'tcp://host:8786'}\n",
+        ['config.yaml:1:21: executor.address: is "tcp://host:8786", must be tls://HOST:PORT'],
+    ),
     "text for a list": (
         "targets: x86_64\n",
         ['config.yaml:1:10: targets: is "x86_64", must be a list that is not empty, such as [x86_64]'],

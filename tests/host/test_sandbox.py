@@ -274,3 +274,15 @@ def test_what_gets_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for process in psutil.process_iter(["cmdline"]):
         if process.info["cmdline"] == ["sleep", "86399"]:
             process.kill()
+
+
+def test_a_container_is_known_by_its_marks(tmp_path: Path) -> None:
+    assert escape.container(tmp_path) is None
+    (tmp_path / "proc/1").mkdir(parents=True)
+    environ = tmp_path / "proc/1/environ"
+    environ.write_bytes(b"HOME=/\0TERM=linux\0")
+    assert escape.container(tmp_path) is None
+    environ.write_bytes(b"HOME=/\0container=systemd-nspawn\0")
+    assert escape.container(tmp_path) == "systemd-nspawn"
+    (tmp_path / ".dockerenv").touch()
+    assert escape.container(tmp_path) == "Docker"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -68,7 +69,7 @@ class Desk:
     def keep(self, fact: Run) -> None:
         self.kept.append(fact)
 
-    def perform(self, job: Job) -> Iterator[Run]:
+    def perform(self, job: Job, _: threading.Event) -> Iterator[Run]:
         self.asked.append(job)
         for case in job.cases:
             letter = "B" if int(job.commit[1:]) >= self.broken[case] else "G"
@@ -103,7 +104,7 @@ def test_a_test_is_widened_only_where_the_others_answer_is_open() -> None:
 
 
 def ask(together: Together, sha: str) -> list[Build | Run]:
-    return list(together(Job(sha, (CASE,))))
+    return list(together(Job(sha, (CASE,)), threading.Event()))
 
 
 def test_another_target_would_be_another_build() -> None:
@@ -114,7 +115,7 @@ def test_another_target_would_be_another_build() -> None:
 
 def test_repeated_runs_are_the_searchs_own() -> None:
     desk = Desk({CASE: 40, OTHER: 20})
-    list(desk.together(OTHER)(Job("c32", (CASE,), times=3)))
+    list(desk.together(OTHER)(Job("c32", (CASE,), times=3), threading.Event()))
     assert desk.asked == [Job("c32", (CASE,), times=3)]
 
 

@@ -5,6 +5,7 @@ What a commit holds is read from its tree in the real repository, so a probe of 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -73,7 +74,7 @@ class World:
             return self.intermittent[turn % len(self.intermittent)] if self.intermittent else "B"
         return "G"
 
-    def perform(self, test: Test) -> Iterator[Build | Run]:
+    def perform(self, test: Test, _stop: threading.Event | None = None) -> Iterator[Build | Run]:
         """Build and run as a worker does, without its work."""
         name = self.history.name(test.commit)
         self.asked.append(name)
