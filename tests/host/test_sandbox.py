@@ -272,7 +272,7 @@ def test_what_gets_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {"it reads files of the host", "it reaches the network", "it sees processes of the host"} <= set(found)
     assert "what leaves the session outlives it" in found
     for process in psutil.process_iter(["cmdline"]):
-        if process.info["cmdline"] == ["sleep", "86399"]:
+        if (process.info["cmdline"] or [])[-2:] == ["sleep", "86399"]:
             process.kill()
 
 
