@@ -28,7 +28,7 @@ from pathlib import Path
 
 from bot.build import recipe as recipes
 from bot.build import submodules, tools
-from bot.build.builder import Builder
+from bot.build.builder import Builder, recipe_of
 from bot.build.submodules import Placer
 from bot.config import load
 from bot.host.git import Repository, environment
@@ -72,7 +72,7 @@ class Peer:
     def build(self, commit: Sha) -> tuple[str | None, float]:
         """sha256 of the stripped binary, None if it does not build; and the seconds that it took."""
         began = time.monotonic()
-        recipe = recipes.select(self._settings.recipes, lambda entry: self._has(commit, entry))
+        recipe = recipe_of(self._repository, self._settings.recipes, commit)
         jobs = self._settings.jobs or len(os.sched_getaffinity(0))
         place = recipes.Place(self._target, self._tree, self._build, jobs)
         first = [tools.meson(recipe.meson, self._work / "tools")] if recipe.meson else []
@@ -117,12 +117,6 @@ class Peer:
         done = subprocess.run(argv, cwd=self._build, env=env, capture_output=True, text=True, check=False)
         self._said = done.stderr
         return done.returncode == 0
-
-    def _has(self, commit: Sha, entry: str) -> bool:
-        path, colon, text = entry.partition(":")
-        if colon:
-            return text in (self._repository.file(commit, path) or "")
-        return self._repository.entry(commit, path) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,12 +100,11 @@ def search(
     build. It is called in threads, `jobs` at a time, each with a commit of its own; all else happens in the thread of
     the caller. A test that lost its use, for others answered meanwhile what it would, is ended by its event and is no
     verdict; one beside which another failed is finished. `record` keeps each fact as it comes, so that nothing is lost
-    if the next one never does; runs are stamped
-    with `clock` (seconds since the epoch). `known` are runs recorded before; of those, INFRA ones count no more, for
-    the machine may have been mended. `merge_base` of both ends is given if good is no ancestor of bad. `weigh` is asked
-    once, when the ends were run, with the first run of the bad end that failed: how likely each commit is the one that
-    brought that. `cost` says what a test of a commit would take now, in seconds; it moves what is asked next, and never
-    what is concluded.
+    if the next one never does; runs are stamped with `clock` (seconds since the epoch). `known` are runs recorded
+    before; of those, INFRA ones count no more, for the machine may have been mended. `merge_base` of both ends is given
+    if good is no ancestor of bad. `weigh` is asked once, when the ends were run, with the first run of the bad end that
+    failed: how likely each commit is the one that brought that. `cost` says what a test of a commit would take now, in
+    seconds; it moves what is asked next, and never what is concluded.
 
     Raises what `perform` and `record` raise (`Stopped`, `InfraError`, `UserError`), with everything so far recorded;
     `InfraError` if a test brought no run.

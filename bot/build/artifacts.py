@@ -17,6 +17,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import time
 import uuid
 from collections import Counter
@@ -37,6 +38,7 @@ _GRACE = 3600.0  # seconds in which an object that no build names may still be a
 _LOW = 0.9  # of the limit is what eviction leaves
 _MOST = 64 * 2**20  # bytes of a record; those of QEMU have one
 _PIECE = 1 << 20
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class Key(NamedTuple):
@@ -80,11 +82,7 @@ class Artifacts:
 
     def get(self, key: Key) -> Record | None:
         """The build recorded under key; None if there is none that can be read."""
-        try:
-            packed = self._named(key).read_bytes()
-            return _record(zstandard.ZstdDecompressor().decompress(packed, max_output_size=_MOST))
-        except (OSError, zstandard.ZstdError, ValueError, KeyError, TypeError):
-            return None
+        return _read(self._named(key))
 
     def has(self, key: Key) -> bool:
         """Whether something is recorded under key; it may still turn out that it cannot be read."""
@@ -110,19 +108,20 @@ class Artifacts:
         with self._working():
             for name, file in record.files.items():
                 kept = self._object(file.sha256)
-                if kept.exists():
+                try:
                     os.utime(kept)  # within the grace of eviction until the record is there
-                elif name in contents:
-                    self._compress(contents[name], kept)
+                except FileNotFoundError:
+                    if name in contents:
+                        self._compress(contents[name], kept)
             self._write(self._named(key), zstandard.ZstdCompressor(_LEVEL).compress(_text(record)))
             self._evict()
 
     def fetch(self, file: File, to: Path) -> bool:
-        """Write a kept file to `to`; False if it is not here as it was kept."""
+        """Write a kept file to `to`; False if it is not here as it was kept. Raises `InfraError` as `put` does."""
         kept = self._object(file.sha256)
         try:
             digest, left = hashlib.sha256(), file.size
-            with kept.open("rb") as packed, to.open("wb") as out:
+            with self._working(), kept.open("rb") as packed, to.open("wb") as out:
                 for piece in zstandard.ZstdDecompressor().read_to_iter(packed, write_size=_PIECE):
                     left -= len(piece)
                     if left < 0:
@@ -135,7 +134,8 @@ class Artifacts:
             return False
         if left == 0 and digest.hexdigest() == file.sha256:
             return True
-        kept.unlink(missing_ok=True)  # damaged: the next build of it brings it again
+        with contextlib.suppress(OSError):
+            kept.unlink()  # damaged: the next build of it brings it again
         return False
 
     # -- on the disk ---------------------------------------------------------------------------------------------
@@ -196,7 +196,7 @@ class Artifacts:
         total = sum(file.size for file in (*objects.values(), *builds))
         if total <= self.limit:
             return
-        names = {build.path: self._names(build.path) for build in builds}
+        names = {build.path: _objects(build.path) for build in builds}
         uses = Counter(name for held in names.values() for name in held)
         for name, kept in objects.items():
             if not uses[name] and now - kept.modified > _GRACE:
@@ -209,15 +209,6 @@ class Artifacts:
                 uses[name] -= 1
                 if not uses[name] and name in objects:
                     total -= _removed(objects[name])
-
-    @staticmethod
-    def _names(build: Path) -> frozenset[str]:
-        """The objects that a build names; none if it cannot be read."""
-        try:
-            text = zstandard.ZstdDecompressor().decompress(build.read_bytes(), max_output_size=_MOST)
-            return frozenset(file["sha256"] for file in json.loads(text)["files"].values())
-        except (OSError, zstandard.ZstdError, ValueError, KeyError, TypeError, AttributeError):
-            return frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,16 +247,36 @@ def _text(record: Record) -> bytes:
     return json.dumps(facts).encode("utf-8", "surrogateescape")
 
 
-def _record(text: bytes) -> Record:
-    facts: dict[str, Any] = json.loads(text)
+def _read(file: Path) -> Record | None:
+    """The record in a file; None if it cannot be read, or is none."""
+    try:
+        packed = file.read_bytes()
+        if zstandard.frame_content_size(packed) > _MOST:
+            return None
+        return _record(json.loads(zstandard.ZstdDecompressor().decompress(packed, max_output_size=_MOST)))
+    except (OSError, zstandard.ZstdError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _record(facts: Mapping[str, Any]) -> Record:
+    """Raises `ValueError` for names that lead elsewhere: who shares the directory may have written them."""
     if facts["version"] != _VERSION:
         raise ValueError(f"version {facts['version']}")
     files = {name: File(file["sha256"], file["size"]) for name, file in facts["files"].items()}
-    names = [*files, *([facts["executable"]] if facts["executable"] else [])]
-    if any(name.startswith("/") or ".." in name.split("/") for name in names):
+    if any(name.startswith("/") or ".." in name.split("/") for name in files):
         raise ValueError("a name that leads elsewhere")
+    if not all(_SHA256.fullmatch(file.sha256) for file in files.values()):
+        raise ValueError("no sha256")
+    if facts["executable"] is not None and facts["executable"] not in files:
+        raise ValueError("an executable that is not there")
     closure, reads = (None if facts[name] is None else frozenset(facts[name]) for name in ("closure", "reads"))
     return Record(build_of(facts["build"]), facts["executable"], files, closure, reads)
+
+
+def _objects(build: Path) -> frozenset[str]:
+    """The objects that a build names; none if it cannot be read."""
+    record = _read(build)
+    return frozenset(file.sha256 for file in record.files.values()) if record else frozenset()
 
 
 def build_of(facts: Mapping[str, Any]) -> Build:

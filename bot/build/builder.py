@@ -14,7 +14,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,9 +26,9 @@ from bot.build.artifacts import Artifacts, Key
 from bot.build.cache import Cache, Entry
 from bot.build.closure import recorded
 from bot.build.diagnosis import Fault, Reader, fault
+from bot.build.sharing import shared, taken
 from bot.build.submodules import Pin
 from bot.build.tree import State, Tree, held
-from bot.core.closure import same_binary
 from bot.errors import InfraError, Stopped, UserError
 from bot.host import disk, process
 from bot.host.git import Repository
@@ -39,8 +39,6 @@ from bot.progress import Progress
 
 _POLL = 0.5  # seconds between looks at the stop event while another thread builds the same
 _LOG = 512 * 1024  # bytes of a build's log that are kept, head and tail
-_NEIGHBOURS = 32  # builds that may be shared are looked for among so many, by date
-_FAR = 2000  # files in which a commit differs that nobody need look at: something of them was read
 _FLOOD = 100 * 2**20  # bytes that no command of a build has to say; all of a build's are 1 MB
 _MESON_LOCK = "subprojects/.wraplock"  # meson 1.9 and 1.10 open it for writing, in the sources
 _TARGET = re.compile(r"[a-z0-9_]+-softmmu\Z")
@@ -78,6 +76,19 @@ class Attempt:
     error: str | None
     blamed: frozenset[str] | None
     log: str
+
+
+def recipe_of(repository: Repository, known: Sequence[Recipe], commit: Sha) -> Recipe:
+    """The recipe that a commit is built by. Raises `UserError` if none fits."""
+
+    def has(entry: str) -> bool:
+        """Whether a commit's tree has PATH, or a file PATH that holds TEXT, by `PATH:TEXT`."""
+        path, colon, text = entry.partition(":")
+        if colon:
+            return text in (repository.file(commit, path) or "")
+        return repository.entry(commit, path) is not None
+
+    return recipes.select(known, has)
 
 
 class Builder:
@@ -135,8 +146,10 @@ class Builder:
             found = self._cache.find(key)
             if found is not None and not (own and found.same_as):
                 return found
-            if not own and (shared := self._shared(job)) is not None:
-                return shared
+            if self._settings.share and not own:
+                known = shared(self._repository, self._cache, key)
+                if known is not None:
+                    return known
             with disk.writing(self._work), held(self._trees(job), self._progress, stop) as tree:
                 known = self._cache.find(key)
                 if known is not None and not (own and known.same_as):  # another process built it while we waited
@@ -218,7 +231,7 @@ class Builder:
         return Job(commit, target, recipe, place, env, pins, self._toolchains[recipe.name], stop)
 
     def _recipe(self, commit: Sha) -> Recipe:
-        return recipes.select(self._settings.recipes, lambda entry: self._has(commit, entry))
+        return recipe_of(self._repository, self._settings.recipes, commit)
 
     def _place(self, target: str, folder: Path) -> recipes.Place:
         jobs = max((self._settings.jobs or _cores()) // self._at_once, 1)
@@ -260,13 +273,6 @@ class Builder:
             with self._turn:
                 self._making.remove(key)
                 self._turn.notify_all()
-
-    def _has(self, commit: Sha, entry: str) -> bool:
-        """Whether a commit's tree has PATH, or a file PATH that holds TEXT, by `PATH:TEXT`."""
-        path, colon, text = entry.partition(":")
-        if colon:
-            return text in (self._repository.file(commit, path) or "")
-        return self._repository.entry(commit, path) is not None
 
     def _attempts(self, job: Job, tree: Tree) -> tuple[Attempt, int]:
         """The attempt that decides, and the steps of all. The tree is left fit for the next commit."""
@@ -325,30 +331,6 @@ class Builder:
                 return self._attempt(job, tree)
         finally:
             tree.note(None if reads is None else reads.paths)
-
-    def _shared(self, job: Job) -> Build | None:
-        """The build of another commit, if this one changes nothing of what it read; the nearest ones are tried."""
-        if not self._settings.share:
-            return None
-        artifacts, group = self._cache.artifacts, job.key.group
-        places = self._repository.places((job.commit, *artifacts.commits(group)))
-        dates = {sha: date for sha, (_, date) in places.items()}
-        at = dates.pop(job.commit)
-        near = sorted(dates, key=lambda sha: abs(dates[sha] - at))[:_NEIGHBOURS]
-        for other, changes in self._repository.changes(job.commit, near).items():
-            known = artifacts.get(Key(group, other)) if len(changes) < _FAR else None
-            if known is None or known.reads is None or not same_binary(changes, known.reads):
-                continue
-            build = replace(
-                known.build,
-                commit=job.commit,
-                kind=BuildKind.SHARED,
-                seconds=0.0,
-                steps=0,
-                same_as=known.build.same_as or other,
-            )
-            return self._cache.share(job.key, Key(group, other), build)
-        return None
 
     # -- one attempt ---------------------------------------------------------------------------------------------
 
@@ -483,7 +465,7 @@ class Builder:
         firmware = dict(_firmware(tree.source))
         reads = tree.reads
         if reads is not None:
-            reads |= (closure or frozenset()) | _taken(tree.source, job.pins)
+            reads |= (closure or frozenset()) | taken(tree.source, job.pins)
             reads |= {str(path.relative_to(tree.source)) for path in firmware.values()}
         return Entry(build, stripped, firmware, closure, reads)
 
@@ -521,15 +503,6 @@ def _firmware(source: Path) -> Iterator[tuple[str, Path]]:
         ours = path.is_file() and path.resolve() == tree / path.relative_to(source)
         if ours and (named or path.suffix not in _NOT_FIRMWARE):
             yield str(path.relative_to(folder)), path
-
-
-def _taken(source: Path, pins: Iterable[Pin]) -> frozenset[str]:
-    """Paths of the tree that we read ourselves, to place the content of submodules."""
-    found = {".gitmodules", *(f"{pin.path}.wrap" for pin in pins)}
-    for pin in pins:
-        if pin.overlay is not None:
-            found |= {str(path.relative_to(source)) for path in (source / pin.overlay).rglob("*")}
-    return frozenset(found)
 
 
 def _cores() -> int:

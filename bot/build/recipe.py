@@ -117,7 +117,7 @@ def by_ccache(ccache: Ccache, folder: Path, place: Place) -> dict[str, str]:
         "CCACHE_DIR": str(folder),
         "CCACHE_TEMPDIR": str(folder / "tmp"),
         "CCACHE_CONFIGPATH": str(folder / "none.conf"),
-        "CCACHE_MAXSIZE": f"{ccache.size // 2**20}Mi",
+        "CCACHE_MAXSIZE": f"{max(ccache.size // 2**20, 1)}Mi",  # 0 would be no limit
         "CCACHE_BASEDIR": str(place.source.parent),
         "CCACHE_NOHASHDIR": "1",
         "CCACHE_NOINODECACHE": "1",

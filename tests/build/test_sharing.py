@@ -148,7 +148,7 @@ def test_a_wrong_claim_is_found_before_anybody_is_named(
     builder.build(project.commit(OTHERS), TARGET)
     commit = project.commit({"dev.c": "int dev(void) { return 9; }\n"})
     with monkeypatch.context() as patch:
-        patch.setattr("bot.build.builder.same_binary", lambda changes, read: True)
+        patch.setattr("bot.build.sharing.same_binary", lambda changes, read: True)
         assert builder.build(commit, TARGET).kind is BuildKind.SHARED
     with pytest.raises(InfraError, match=r"another binary .* build\.share"):
         builder.build(commit, TARGET, own=True)
