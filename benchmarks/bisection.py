@@ -21,6 +21,7 @@ import shutil
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ from bot.model import Sha
 
 BOT = (sys.executable, "-m", "bot")
 SKIP = 125
+STOP = 255  # ends `git bisect run`; Python's own 1 would call the commit bad
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,8 @@ def git(given: argparse.Namespace, work: Path, good: Sha, bad: Sha) -> Outcome:
     script = f"{shlex.join(step)} --commit $(git rev-parse BISECT_HEAD)"
     env = os.environ | environment(local=True)
     began = time.monotonic()
-    subprocess.run(["git", "bisect", "start", "--no-checkout", bad, good], cwd=clone, env=env, check=True)
+    start = ["git", "bisect", "start", "--no-checkout", bad, good]
+    subprocess.run(start, cwd=clone, env=env, stdout=sys.stderr, check=True)
     done = subprocess.run(
         ["git", "bisect", "run", "sh", "-c", script], cwd=clone, env=env, stdout=subprocess.PIPE, text=True, check=False
     )
@@ -119,13 +122,13 @@ def _prepare(given: argparse.Namespace, ends: Sequence[Sha], levels: Sequence[st
     repository, settings = Repository(given.repo), load(given.config).build_settings
     first = given.work / f"bot-{levels[0]}"
     builder = Builder(repository, settings, first, Quiet())
-    for sha in (repository.resolve(given.source), *ends):
+    facts = {}
+    for sha in (*ends, repository.resolve(given.source)):
         build = builder.build(sha, given.target)
         if build.binary is None:
             raise SystemExit(f"{sha} does not build: {build.error}")
-        if sha not in ends:
-            facts = {"binary": str(build.binary.path), "firmware": str(build.binary.data_dir)}
-            (given.work / "source.json").write_text(json.dumps(facts))
+        facts = {"binary": str(build.binary.path), "firmware": str(build.binary.data_dir)}
+    (given.work / "source.json").write_text(json.dumps(facts))
     for level in levels[1:]:
         shutil.copytree(first / "artifacts", given.work / f"bot-{level}" / "artifacts", dirs_exist_ok=True)
 
@@ -144,12 +147,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--step", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--commit", help=argparse.SUPPRESS)
     given = parser.parse_args(argv)
-    given.work = given.work.absolute()
+    given.work, given.repo = given.work.absolute(), given.repo.absolute()
+    given.config = given.config and given.config.absolute()  # git runs the script elsewhere
     given.work.mkdir(parents=True, exist_ok=True)
     repository = Repository(given.repo)
     peer = Peer(repository, load(given.config).build_settings, given.work / "peer", given.target)
     if given.step:
-        return step(given, peer)
+        try:
+            return step(given, peer)
+        except Exception:
+            traceback.print_exc()
+            return STOP
     good, bad = (repository.resolve(name) for name in given.range.split(".."))
     levels = given.evidence.split(",")
     _prepare(given, (good, bad), levels)
@@ -160,7 +168,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         outcomes.append(bot(given, given.work / f"bot-{level}", level))
     slow = outcomes[0].seconds
     print(json.dumps([{**asdict(o), "ratio": round(o.seconds / slow, 3)} for o in outcomes], indent=1))
-    return 0 if all(outcome.named for outcome in outcomes) else 1
+    return 0 if len({outcome.named for outcome in outcomes}) == 1 and outcomes[0].named else 1
 
 
 if __name__ == "__main__":
