@@ -150,7 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args(argv)
     repository = Repository(given.repo)
-    work = given.work or Path(tempfile.mkdtemp(prefix="bot-benchmark-"))
+    work = (given.work or Path(tempfile.mkdtemp(prefix="bot-benchmark-"))).absolute()
     settings = replace(load(given.config).build_settings, cache=None, share=True)
     first, *commits = neighbours(repository, repository.resolve(given.tip), given.count)
     builder = Builder(repository, settings, work / "ours", Quiet())
