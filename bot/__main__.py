@@ -20,9 +20,13 @@ def main(arguments: list[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:
     """Run the command line; the answer is the exit code. Never raises."""
     try:
+        from bot.host.withheld import withhold
+
+        withhold()
         import click
 
         from bot import cli
+        from bot.core.plain import clean
         from bot.errors import InfraError, Stopped, UserError
     except Exception:
         traceback.print_exc()
@@ -40,10 +44,13 @@ def run(arguments: list[str]) -> int:
         print(f"bot: {why}; what was recorded is kept, the same command goes on from there", file=sys.stderr)
         return INTERRUPTED
     except UserError as error:
-        print(f"bot: {error}", file=sys.stderr)
+        print(f"bot: {clean(str(error))}", file=sys.stderr)
         return USAGE
     except InfraError as error:
-        print(f"bot: {error}\nbot: no verdict was made from this; the same command goes on from there", file=sys.stderr)
+        print(
+            f"bot: {clean(str(error))}\nbot: no verdict was made from this; the same command goes on from there",
+            file=sys.stderr,
+        )
         return INFRASTRUCTURE
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""

@@ -1,4 +1,8 @@
-"""The command line: parse, load the configuration, call one function, return its exit code."""
+"""The command line: parse, load the configuration, call one function, return its exit code.
+
+Each command imports what it runs when it is run: the libraries of all together take most of a second, which `--help`,
+completion and a script that calls `bot list` need not wait for (`tests/test_startup.py`).
+"""
 
 from __future__ import annotations
 
@@ -10,22 +14,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 
 from bot import __version__
+from bot.commands.deciding import accept, retract
+from bot.commands.upkeep import baselines, gc
+from bot.core.gate import Kind
+from bot.core.lifecycle import State
+from bot.core.outbox import ANSWER
 from bot.errors import UserError
-from bot.model import PRECOPY, Direction, Profile
-from bot.options import FILE, REPO, Settings, Typed, case_options, matrix_options, side_options, words
-from bot.pipeline import begun, check, cycle, doctor, look, replaying, serve, standalone
-from bot.pipeline import bisect as bisecting
-from bot.pipeline import build as building
-from bot.pipeline import hints as hinting
-from bot.pipeline import signature as naming
-from bot.pipeline.asking import Sides
-from bot.pipeline.telling import Files
-from bot.progress import Progress
-from bot.terminal import Live, progress
+from bot.model import PRECOPY, Direction, Profile, SideTests
+from bot.options import FILE, REPO, Settings, Typed, address, case_options, matrix_options, side_options, words
+
+if TYPE_CHECKING:
+    from bot.pipeline.asking import Sides
+    from bot.pipeline.telling import Files
+    from bot.progress import Progress
 
 
 def _default_work() -> Path:
@@ -92,6 +98,8 @@ def bot(context: click.Context, path: Path | None, place: Path, overrides: tuple
 @contextmanager
 def _watching() -> Iterator[Progress]:
     """The progress display, closed on every way out."""
+    from bot.terminal import Live, progress
+
     display = progress()
     try:
         yield display
@@ -111,11 +119,16 @@ def _watching() -> Iterator[Progress]:
 def run(settings: Settings, once: bool) -> int:
     """Watch upstream: fetch, build new commits, smoke them, bisect what broke, write reports.
 
-    Without --once it goes on, a cycle every watch.every, until it is stopped. With it the exit code is 0 nothing new,
-    10 a new regression, 131 something could not be tested.
+    Without --once it goes on, a cycle every watch.every, until it is stopped; SIGHUP has it read the configuration
+    again before the next cycle. With --once the exit code is 0 nothing new, 10 a new regression, 131 something could
+    not be tested.
     """
+    from bot.pipeline import daemon
+
+    reread = threading.Event()
+    signal.signal(signal.SIGHUP, lambda *_: reread.set())
     with _watching() as watcher:
-        return cycle.run(settings.config(), settings.work(), watcher, _stopping(), once=once)
+        return daemon.run(settings.config, settings.work(), watcher, _stopping(), reread, once=once)
 
 
 @bot.command()
@@ -144,8 +157,8 @@ def run(settings: Settings, once: bool) -> int:
 )
 @click.option(
     "--side-test",
-    type=click.Choice([s.value for s in bisecting.SideTests]),
-    default=bisecting.SideTests.TURN.value,
+    type=click.Choice([s.value for s in SideTests]),
+    default=SideTests.TURN.value,
     show_default=True,
     help="If the pinned release alone fails: turn to its branch; or tell, and search GOOD..BAD; off: do not look.",
 )
@@ -172,6 +185,9 @@ def bisect(
     7 only a merge is bad, 8 inconclusive; with --find-fix 4 OLD does not fail, 5 NEW does; 129 bad input,
     130 interrupted, 131 machine trouble. The same command, or --resume, goes on from what was recorded.
     """
+    from bot.pipeline import begun
+    from bot.pipeline import bisect as bisecting
+
     if resume:
         if range_ is not None:
             raise UserError("--resume goes on with what was asked before; leave everything else out")
@@ -198,7 +214,7 @@ def bisect(
         find_fix=find_fix,
         log=log,
         siblings=siblings,
-        side_test=bisecting.SideTests(side_test),
+        side_test=SideTests(side_test),
         typed=tuple(sys.argv[1:]),
     )
     with _watching() as watcher:
@@ -211,20 +227,36 @@ def bisect(
 @side_options
 @REPO
 @matrix_options
+@click.option(
+    "--apply",
+    type=FILE,
+    metavar="FILE",
+    help="Put the patches in FILE on REV, and test that: an mbox, a mail, or what `git format-patch` wrote; - for "
+    "standard input. Refused where there is no sandbox. What fails, and passes on REV, is searched.",
+)
+@click.option("--no-search", is_flag=True, help="With --apply: do not look for the first failing patch.")
 @click.pass_obj
 def test(
     settings: Settings, revision: str, typed: Typed, sides: Sides, repo: Path | None, sweep: str | None, strict: bool,
-    files: Files,
+    files: Files, apply: Path | None, no_search: bool,
 ) -> int:  # fmt: skip
     """Build one revision and smoke it: the machine types given, or all.
 
     \b
       bot test HEAD --machine pc-q35-9.2 --source v9.2.0
       bot test HEAD --sweep nightly       every target and baseline of the configuration
+      bot test master --apply series.mbox --source v9.2.0          patches that somebody posted
+
+    What fails with a series and passes without it is told first; then the first failing patch is searched, which builds
+    some of its commits, and the answer to the series is written: `bot list`, `bot report s0001`.
 
     Exit: 0 good (or failing only where that is expected), 1 bad, 125 nothing could be tested, 129 and above no verdict;
     safe in `git bisect run`.
     """
+    from bot.pipeline import check
+
+    if no_search and apply is None:
+        raise UserError("--no-search is about the patches of a series: give it with --apply FILE")
     config = typed.config(settings)
     request = check.Request(
         revision=revision,
@@ -238,6 +270,8 @@ def test(
         accel=typed.accel,
         strict=strict,
         files=files,
+        apply=apply,
+        search=not no_search,
     )
     with _watching() as watcher:
         return check.test(config, settings.work(), request, watcher, _stopping())
@@ -267,6 +301,8 @@ def build(
     Exit: 0 all built, 1 one does not build (first error and log are named), 129 bad input, 130 interrupted, 131 machine
     trouble.
     """
+    from bot.pipeline import build as building
+
     if check_eras and revisions:
         raise UserError("--check-eras builds what build.eras says; leave REV out")
     if not (check_eras or revisions):
@@ -307,6 +343,8 @@ def smoke(
     Exit: 0 good (or failing only where that is expected), 1 bad, 125 nothing could be tested, 129 and above no verdict;
     safe in `git bisect run`.
     """
+    from bot.pipeline import standalone
+
     if typed.target is not None and typed.cmdline is None:
         raise UserError("--target: the binaries say it themselves; leave it out")
     config = typed.config(settings)
@@ -330,20 +368,80 @@ def smoke(
 @bot.command()
 @click.argument("regression", metavar="ID")
 @click.option(
+    "--kind",
+    type=click.Choice([*(kind.value for kind in Kind), ANSWER]),
+    help="The mail of that kind.  [default: the last about the regression]",
+)
+@click.option(
     "--eml", type=click.Path(path_type=Path), metavar="FILE", help="Write the mail there instead of printing it."
 )
+@click.option("--approve", is_flag=True, help="You have read it: it may go out. Who and when is noted.")
+@click.option("--hold", metavar="WHY", help="Keep it back until --approve, or note WHY on what went wrong.")
+@click.option("--send", is_flag=True, help="Send it now, if nothing holds it.")
+@click.option("--again", is_flag=True, help="With --send: although it was refused, or may have gone out already.")
+@click.option("--send-to", metavar="ADDRESS", help="Send a copy to this address alone; the mail itself stays as it is.")
 @click.pass_obj
-def report(settings: Settings, regression: str, eml: Path | None) -> int:
-    """Print the mail of a regression (r0001); what holds it back stands in its header X-Migbot-Held."""
-    return look.report(settings.config(), settings.work(), regression, eml)
+def report(
+    settings: Settings, regression: str, kind: str | None, eml: Path | None, approve: bool, hold: str | None,
+    send: bool, again: bool, send_to: str | None,
+) -> int:  # fmt: skip
+    """Print the mail of a regression (r0001), the answer to a series (s0001) or the last mail about a release candidate
+    (digest); approve it, send it.
+
+    What holds it back stands in X-Migbot-Held.
+
+    \b
+      bot report r0001 | less
+      bot report r0001 --send-to me@example.org
+      bot report r0001 --approve --send
+
+    Exit: 0 done, 129 it cannot be sent (the text says what holds it), 131 it was not taken now, or nobody knows.
+    """
+    from bot.pipeline import look, sending
+
+    wish = sending.Wish(approve=approve, hold=hold, send=send, again=again, send_to=send_to)
+    if not wish.any:
+        return look.report(settings.work(), regression, kind, eml)
+    if eml is not None:
+        raise UserError("--eml writes the mail; give it without --approve, --hold and --send")
+    return sending.fulfil(settings.config(), settings.work(), regression, kind, wish)
 
 
 @bot.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@click.option(
+    "--state", "states", multiple=True, type=click.Choice([s.value for s in State]), help="Only these. Repeatable."
+)
+@click.option("--inherited", "before", is_flag=True, help="What fails at the tips and was never seen good, instead.")
+@click.option("--lost", is_flag=True, help="Machine types that were tested and are deleted since, instead.")
 @click.pass_obj
-def list_(settings: Settings, as_json: bool) -> int:
-    """List regressions: id, state, failure, range, finding."""
-    return look.list_(settings.work(), as_json)
+def list_(settings: Settings, as_json: bool, states: tuple[str, ...], before: bool, lost: bool) -> int:
+    """List regressions: id, state, failure, range, finding; then series that somebody posted and that break something.
+
+    \b
+      bot list --state open --state "fix posted" --state reopened      what waits to be fixed
+      bot list --inherited                         failures that were there before the bot looked
+      bot list --lost                              cases that went with their machine types
+    """
+    if before + lost + bool(states) > 1:
+        raise UserError("--state is of regressions, --inherited and --lost are about none: give one of the three")
+    if lost:
+        from bot.pipeline.losing import list_lost
+
+        return list_lost(settings.work(), as_json)
+    if before:
+        from bot.pipeline.inherited import inherited
+
+        return inherited(settings.config(), settings.work(), as_json)
+    from bot.pipeline import look
+
+    return look.list_(settings.work(), as_json, states)
+
+
+bot.add_command(accept)
+bot.add_command(retract)
+bot.add_command(gc)
+bot.add_command(baselines)
 
 
 @bot.command()
@@ -351,15 +449,44 @@ def list_(settings: Settings, as_json: bool) -> int:
 @click.option("--json", "as_json", is_flag=True, help="The whole report as JSON.")
 @click.pass_obj
 def show(settings: Settings, regression: str, as_json: bool) -> int:
-    """Show one regression: finding, steps, where it fails, what holds its mail."""
-    return look.show(settings.work(), regression, as_json)
+    """Show one regression (r0001), or a series (s0001): finding, steps, where it fails, what holds its mail."""
+    from bot.pipeline import showing
+
+    return showing.show(settings.work(), regression, as_json)
 
 
 @bot.command()
+@click.option("--check", is_flag=True, help="Exit 1 if `bot run` does not do its work; for a monitor.")
 @click.pass_obj
-def status(settings: Settings) -> int:
-    """Say what was done last: cycles, builds, runs, disk, open regressions."""
-    return look.status(settings.config(), settings.work())
+def status(settings: Settings, check: bool) -> int:
+    """Say what goes on, and what was done last: cycles, builds, disk, open regressions.
+
+    With --check the exit code is 1 if the last cycle that ended is older than twice what a cycle may take: the longer
+    of watch.every and watch.budget.
+    """
+    from bot.pipeline import status as stating
+
+    return stating.status(settings.config(), settings.work(), check=check)
+
+
+@bot.command()
+@click.option("--all", "everything", is_flag=True, help="All that was told, and who wants no mails.")
+@click.option("--done", type=click.IntRange(min=1), metavar="NUMBER", help="Note that you did what was asked.")
+@click.option("--why", metavar="TEXT", help="With --done: what you did, or why not.")
+@click.pass_obj
+def replies(settings: Settings, everything: bool, done: int | None, why: str | None) -> int:
+    """List what people told the bot in answers to its mails, and what of it waits. See docs/replies.md.
+
+    \b
+      bot replies --done 3 --why "tested by hand, it is good"
+    """
+    from bot.pipeline import replying
+
+    if done is None:
+        if why is not None:
+            raise UserError("--why says what was done: give it with --done NUMBER")
+        return replying.listing(settings.work(), everything=everything)
+    return replying.settle(settings.work(), done, why or "done")
 
 
 @bot.command()
@@ -371,21 +498,40 @@ def replay(_settings: Settings, log: Path, svg: Path | None) -> int:
 
     The same log is taken by `git bisect replay`, in a clone. Exit codes as `bot bisect`.
     """
+    from bot.pipeline import replaying
+
     return replaying.replay(log, svg)
 
 
 @bot.command()
-@click.argument("out", type=click.Path(path_type=Path), metavar="OUT")
+@click.argument("out", type=click.Path(path_type=Path), metavar="[OUT]", required=False)
+@click.option("--serve", is_flag=True, help="Then serve them over HTTP, to whoever can connect, until stopped.")
+@click.option(
+    "--listen",
+    callback=address,
+    default="127.0.0.1:8080",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="With --serve: where.",
+)
 @click.pass_obj
-def site(settings: Settings, out: Path) -> int:
-    """Write the static pages into the directory OUT."""
-    return look.site(settings.config(), settings.work(), out)
+def site(settings: Settings, out: Path | None, serve: bool, listen: tuple[str, int]) -> int:
+    """Write the static pages into the directory OUT (with --serve that of `bot run` will do)."""
+    from bot.pipeline import publish
+
+    if serve:
+        return publish.show(settings.config(), settings.work(), out, listen, _stopping())
+    if out is None:
+        raise UserError("bot site: OUT is missing: the directory for the pages; only --serve does without")
+    return publish.pages(settings.config(), settings.work(), out)
 
 
 @bot.command(name="doctor")
 @click.pass_obj
 def doctor_(settings: Settings) -> int:
     """Say what is missing on this machine, and which command mends it. Exit: 0 all there, 131 something is missing."""
+    from bot.pipeline import doctor
+
     return doctor.doctor(settings.config(), settings.place)
 
 
@@ -399,6 +545,8 @@ def worker(settings: Settings, repo: Path | None, name: str | None) -> int:
     It connects to executor.address, and again when that was lost. Work directory, sandbox, compilers and
     executor.slots are this host's; what is tested is the coordinator's. See docs/hosts.md.
     """
+    from bot.pipeline import serve
+
     with _watching() as watcher:
         return serve.worker(settings.config(), settings.work(), repo, name, watcher, _stopping())
 
@@ -407,6 +555,8 @@ def worker(settings: Settings, repo: Path | None, name: str | None) -> int:
 @click.pass_obj
 def scheduler(settings: Settings) -> int:
     """Listen at executor.address, and hand tests to the workers that connect, until stopped. It does nothing else."""
+    from bot.pipeline import serve
+
     with _watching() as watcher:
         return serve.scheduler(settings.config(), watcher, _stopping())
 
@@ -429,6 +579,8 @@ def hints(
 
     It shows what an expected failure hides, and devices that nobody plugged. Exit: 0 if it ran, whatever it found.
     """
+    from bot.pipeline import hints as hinting
+
     config = settings.config()
     request = hinting.Request(
         source=source,
@@ -458,4 +610,6 @@ def signature_(settings: Settings, log: Path, returncode: int | None) -> int:
 
     Exit: 0 a failure was named, 125 the log tells of none, 129 it cannot be read.
     """
+    from bot.pipeline import signature as naming
+
     return naming.show(settings.place, log, returncode)

@@ -16,5 +16,9 @@ class InfraError(BotError):
     """The machine failed us (disk, network, memory, lost process). Retryable, never a verdict."""
 
 
+class Aborted(InfraError):
+    """A person's own command asked for an end, as `git bisect run` takes it; another host is not tried."""
+
+
 class Stopped(BotError):
     """The user or the init system asked us to stop (SIGINT, SIGTERM). What was recorded stays."""

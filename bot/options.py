@@ -7,18 +7,15 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from bot.config import SWEEPS, Config, load
-from bot.core import cmdline
 from bot.errors import UserError
-from bot.model import METHODS, Direction, Profile
-from bot.pipeline import logs
-from bot.pipeline.asking import Sides, tailored
-from bot.pipeline.bench import work_directory
-from bot.pipeline.telling import Files
+from bot.model import METHODS, SWEEPS, Direction, Profile
+
+if TYPE_CHECKING:
+    from bot.config import Config
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +27,13 @@ class Settings:
     place: Path
 
     def config(self) -> Config:
+        from bot.config import load
+
         return load(self.path, self.overrides)
 
     def work(self) -> Path:
+        from bot.pipeline.place import work_directory
+
         return work_directory(self.place)
 
 
@@ -55,6 +56,9 @@ class Typed:
         """With what the command line in a file says instead of --target, --machine and --args."""
         if self.cmdline is None:
             return self
+        from bot.core import cmdline
+        from bot.pipeline import logs
+
         if self.profile is not None or self.args is not None or self.machines:
             raise UserError(
                 "--cmdline says machine type and arguments itself; leave --machine, --profile and --args out"
@@ -69,6 +73,8 @@ class Typed:
         return replace(self, target=target, machines=(started.machine,), args=shlex.join(started.args))
 
     def config(self, settings: Settings) -> Config:
+        from bot.config import load
+
         overrides = settings.overrides if self.accel is None else (*settings.overrides, f"smoke.accel={self.accel}")
         return load(settings.path, overrides)
 
@@ -82,6 +88,8 @@ class Typed:
         return self.one(config)
 
     def one(self, config: Config) -> Profile:
+        from bot.pipeline.asking import tailored
+
         return tailored(
             config.profile(self.profile or "bare") if self.args is None else None,
             words(self.args, "--args"),
@@ -96,6 +104,14 @@ def words(text: str | None, option: str) -> tuple[str, ...]:
         return tuple(shlex.split(text or ""))
     except ValueError as error:
         raise UserError(f"{option}: {error}: {text}") from error
+
+
+def address(_context: click.Context, option: click.Parameter, text: str) -> tuple[str, int]:
+    """HOST:PORT, as a callback of an option; an IPv6 address stands in brackets."""
+    host, colon, port = text.rpartition(":")
+    if not (colon and host and port.isascii() and port.isdigit() and int(port) < 65536):
+        raise UserError(f"{option.opts[0]} {text}: not HOST:PORT, e.g. 127.0.0.1:8080")
+    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 FILE = click.Path(path_type=Path)
@@ -186,6 +202,8 @@ def side_options(function: Callable[..., int]) -> Callable[..., int]:
 
     @functools.wraps(function)
     def collected(*args: Any, **options: Any) -> int:
+        from bot.pipeline.asking import Sides
+
         direction = options.pop("direction")
         options["direction"] = Direction(direction) if direction else None
         sides = Sides(**{field.name: options.pop(field.name) for field in fields(Sides)})
@@ -199,6 +217,8 @@ def matrix_options(function: Callable[..., int]) -> Callable[..., int]:
 
     @functools.wraps(function)
     def collected(*args: Any, **options: Any) -> int:
+        from bot.pipeline.telling import Files
+
         files = Files(**{field.name: options.pop(field.name) for field in fields(Files)})
         return function(*args, files=files, **options)
 

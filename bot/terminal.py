@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.spinner import Spinner
 from rich.text import Text
 
+from bot.core.plain import clean
+
 _EVERY = 20.0  # seconds between two plain lines about the same piece of work
 _PIECES = 64  # that are told apart: more than anybody does at once
 
@@ -31,7 +33,7 @@ class Plain:
         self._pieces: dict[str, tuple[float, float]] = {}  # what is done: when it began, when it was last told
 
     def _line(self, text: str) -> None:
-        print(time.strftime("%H:%M:%S"), text, file=self._stream, flush=True)
+        print(time.strftime("%H:%M:%S"), clean(text), file=self._stream, flush=True)
 
     def say(self, text: str) -> None:
         with self._lock:
@@ -71,7 +73,7 @@ class Live:
 
     def say(self, text: str) -> None:
         with self._lock:
-            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+            self._console.print(clean(text), markup=False, highlight=False, soft_wrap=True)
 
     def work(self, what: str, done: int = 0, total: int = 0) -> None:
         with self._lock:
@@ -125,10 +127,12 @@ def share(done: int, total: int, seconds: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: `8 s`, `3 min`, `2 h 5 min`."""
+    """Seconds as people say them: `8 s`, `3 min`, `2 h 5 min`, `12 days`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
+    if minutes >= 72 * 60:
+        return f"{minutes // (24 * 60)} days"
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from queue import LifoQueue
 
 from bot.build.builder import Builder
-from bot.errors import InfraError, UserError
+from bot.errors import Aborted, UserError
 from bot.host import process
 from bot.host.git import Repository
 from bot.host.stop import either
@@ -186,7 +186,8 @@ def perform(job: Test, rig: Rig) -> Iterator[Build | Run]:
         if build.binary is None:
             for case in cases:
                 message = build.error or "does not build"
-                yield Run(job.commit, case, Observation(Outcome.NOT_BUILT, message=message), setup=rig.setup(case))
+                observation = Observation(Outcome.NOT_BUILT, message=message)
+                yield Run(job.commit, case, observation, setup=rig.setup(case), toolchain=build.tools)
             continue
         others: dict[str | None, Binary | None] = {None: None}
         for case in cases:
@@ -195,7 +196,7 @@ def perform(job: Test, rig: Rig) -> Iterator[Build | Run]:
                 if made is not None:
                     yield made
         work = [(case, others[case.baseline]) for _ in range(job.times) for case in cases]
-        yield from _smokes(job.commit, build.binary, work, rig)
+        yield from _smokes(build, build.binary, work, rig)
 
 
 def look_at(job: Inspect, rig: Rig) -> Iterator[Build | Inspection]:
@@ -220,7 +221,7 @@ def look_at(job: Inspect, rig: Rig) -> Iterator[Build | Inspection]:
     yield Inspection(job.commit, case, look(build.binary, common, extra, rig.scratch, rig.stop))
 
 
-def _smokes(commit: Sha, binary: Binary, work: Sequence[tuple[Case, Binary | None]], rig: Rig) -> Iterator[Run]:
+def _smokes(build: Build, binary: Binary, work: Sequence[tuple[Case, Binary | None]], rig: Rig) -> Iterator[Run]:
     """Runs of all of `work`, some at once, in the order they end."""
     others = dict(work)
     pieces = [_piece(binary, case, other, rig) for case, other in work]
@@ -231,15 +232,16 @@ def _smokes(commit: Sha, binary: Binary, work: Sequence[tuple[Case, Binary | Non
     for done, (piece, observation) in enumerate(seen, 1):
         other = others[piece.case]
         yield Run(
-            commit=commit,
+            commit=build.commit,
             case=piece.case,
             observation=observation,
             binary=binary.sha256,
             other=None if other is None else other.sha256,
             setup=rig.setup(piece.case),
+            toolchain=build.tools,
         )
         if len(work) > 1:
-            rig.progress.work(f"smoking {commit[:12]}", done, len(work))
+            rig.progress.work(f"smoking {build.commit[:12]}", done, len(work))
 
 
 def _piece(binary: Binary, case: Case, other: Binary | None, rig: Rig) -> Piece:
@@ -318,7 +320,7 @@ def perform_command(job: Test, rig: CommandRig) -> Iterator[Build | Run]:
         code = done.returncode
         if done.timed_out or not 0 <= code <= 127:
             how = f"took more than {rig.timeout:.0f} s" if done.timed_out else f"exited {code}"
-            raise InfraError(
+            raise Aborted(
                 f"{' '.join(rig.argv)} {how} on {job.commit[:12]}; as with `git bisect run`, the search stops"
             )
         outcome = {0: Outcome.PASS, 125: Outcome.UNTESTABLE}.get(code, Outcome.FAIL_DST)

@@ -15,7 +15,7 @@ from pathlib import Path
 from bot.build.builder import Builder
 from bot.errors import BotError, InfraError
 from bot.host import bundles
-from bot.host.git import Repository
+from bot.host.git import MADE, POSTED, Repository
 from bot.model import Baseline, Build, BuildSettings, Case, Profile, Recipe, Run, Sandbox, Sha, SmokeSettings, Test
 from bot.progress import Progress
 from bot.smoke.control import Controls
@@ -43,6 +43,7 @@ class Order:
     confined: bool = False  # in a sandbox
     command: tuple[str, ...] = ()  # of the user's own, instead of a build and smokes
     timeout: float = 0.0  # seconds, of the command
+    posted: bool = False  # the commit is of a series that somebody posted, and is to be known for that
     bundle: bytes = b""
     fetch: bool = False
 
@@ -104,14 +105,21 @@ class Workshop:
                     builder.release()
 
     def _lacking(self, order: Order) -> tuple[Sha, ...]:
-        """Commits that the clone has not, once what the order brings or allows was tried."""
+        """Commits that the clone has not. Raises `InfraError` if what the order brings or allows did not help."""
         missing = self._missing(order)
         if missing and order.bundle:
-            bundles.unpack(self.repository, order.bundle, missing)
+            bundles.unpack(self.repository, order.bundle, missing, POSTED if order.posted else MADE)
         elif missing and order.fetch and self.upstream is not None:
             with self._lock:
                 self.repository.fetch(self.upstream, self.stop)
-        return self._missing(order) if missing else ()
+        missing = self._missing(order) if missing else ()
+        if missing and (order.bundle or order.fetch):
+            names = ", ".join(sha[:12] for sha in missing)
+            raise InfraError(
+                f"its clone has not {names}, nor what leads there, and its upstream did not bring it: fetch it there, "
+                "or give this worker a clone that has it (--repo)"
+            )
+        return missing
 
     def _missing(self, order: Order) -> tuple[Sha, ...]:
         return tuple(sha for sha in order.commits if not bundles.has(self.repository, sha))

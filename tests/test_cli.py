@@ -20,8 +20,9 @@ import pytest
 from bot.core.ends import BELIEVED
 from tests.build.project import Project
 from tests.testing import fastqemu
-from tests.testing.fastqemu import ABORTS, BROKEN, GOOD, HANGS, QEMU, SMALLER
+from tests.testing.fastqemu import ABORTS, BROKEN, GOOD, HANGS, QEMU, SMALLER, once
 from tests.testing.qemu import second
+from tests.testing.tmpfs import tmpfs
 
 ROOT = Path(__file__).parents[1]
 BOT = [sys.executable, "-m", "bot"]
@@ -175,7 +176,9 @@ def test_skipped_commits_stay_suspects(tmp_path: Path) -> None:
     done = here.bisect(f"{here.shas[0]}..master", code=3)
     for sha in here.shas[2:5]:
         assert sha[:12] in done.stdout
-    assert "Fixes:" not in (tmp_path / "work/out/r0001/mail.eml").read_text().replace("add a Fixes:", "")
+    mail = (tmp_path / "work/out/r0001/mail.eml").read_text()
+    assert "Fixes:" not in mail.replace("add a Fixes:", "")
+    assert "run as printed: 1 here, 124 on the good end" in mail
 
 
 def test_good_that_is_bad(simple: Place) -> None:
@@ -453,7 +456,8 @@ def test_help_of_every_command(simple: Place) -> None:
         line.split()[0] for line in top.split("Commands:")[1].splitlines() if line.startswith("  ") and line[2] != " "
     ]
     expected = {
-        "run", "bisect", "test", "build", "smoke", "report", "list", "show", "status", "replay", "site", "doctor",
+        "run", "bisect", "test", "build", "smoke", "report", "list", "show", "status", "replies", "replay", "site",
+        "doctor", "gc", "accept", "retract",
     }  # fmt: skip
     assert expected <= set(names)
     for name in expected:
@@ -481,6 +485,30 @@ def test_exit_codes_of_smoke(tmp_path: Path) -> None:
     here.run(*common, code=0)
     here.run(*common, "--destination-args=-m 64M", code=1)
     here.run(*common, "--args=-device no-such-device", code=125)
+
+
+def test_smoke_runs_once_more_what_fails(tmp_path: Path) -> None:
+    """125 for `git bisect run`: neither good nor bad."""
+    binary = tmp_path / "qemu-system-x86_64"
+    binary.write_text(
+        f"#!/bin/sh\ncase $* in *incoming*) mkdir '{tmp_path}/mark' 2>/dev/null && set -- \"$@\" -m 64M;; esac\n"
+        f'exec {QEMU} "$@"\n'
+    )
+    binary.chmod(0o755)
+    here = Place(tmp_path, None, [])  # type: ignore[arg-type] # no history: the command needs none
+    common = ["smoke", "--source", str(QEMU), "--destination", str(binary), "--machine", "pc-i440fx-7.2"]
+    twins = ["--json", "runs.json", "--junit", "runs.xml", "--html", "runs.html"]
+    done = here.run(*common, *twins, code=125)
+    assert "flaky: FAIL_DST" in done.stdout and ", in 1 of 2 runs" in done.stdout and "1 flaky" in done.stdout
+    (run,) = json.loads((tmp_path / "runs.json").read_text())["runs"]
+    assert run["observation"]["outcome"] == "FAIL_DST" and run["beside"] == ["PASS"]
+    assert 'failures="0"' in (tmp_path / "runs.xml").read_text()
+    assert "flaky" in (tmp_path / "runs.html").read_text()
+    (tmp_path / "mark").rmdir()
+    here.run("--set", "smoke.again=0", *common, code=1)
+    here.run(*common, code=0)
+    (tmp_path / "mark").rmdir()
+    here.run(*common, "--machine", "pc-q35-7.2", code=0)  # another passed
 
 
 KNOWN = "expected.mine={why: smaller, owner: me, expires: 2100, classes: ram-size, profiles: bare}"
@@ -579,7 +607,8 @@ def test_test_sweeps_a_revision(simple: Place) -> None:
     done = simple.run(*sweep, code=1)
     assert "FAIL_DST ram-size" in done.stdout
     assert "not run: KVM, profiles " in done.stdout
-    assert "from debian" in (simple.path / "sweep.html").read_text()
+    page = (simple.path / "sweep.html").read_text()
+    assert "from debian" in page and "<p>Not run: " in page
     again = simple.run("--set", KNOWN, *sweep, code=0)
     assert "3 fail as expected" in again.stdout
     assert "cases to run" not in again.stderr
@@ -709,7 +738,51 @@ def test_what_was_fixed_and_breaks_again_is_news(tmp_path: Path) -> None:
         assert "baseline no: no /no/qemu-system-x86_64" in done.stderr
         here.project.commit({"dev.c": fastqemu.dev_c(GOOD, f"mended {number}")})
         here.run(*run, code=0)
-    assert [line.split()[0] for line in here.run("list").stdout.splitlines()] == ["r0002", "r0001"]
+    assert [line.split()[:2] for line in here.run("list").stdout.splitlines()] == [["r0001", "fixed"]]
+    assert here.run("show", "r0001").stdout.count("fails again: good at") == 1
+
+
+def test_what_fails_once_and_then_passes_is_no_news(tmp_path: Path) -> None:
+    """It is shown, searched by nobody, and on the next commit it is a case like all others."""
+    here = place(tmp_path, GOOD)
+    run = ("--set", "bisect.min_runs=3", "--set", "sandbox.use=never", "run", "--once")
+    here.run(*run, code=0)
+    odd = here.project.commit({"dev.c": fastqemu.dev_c(once(tmp_path / "mark", *SMALLER), "flaky")}, "a flake")
+    done = here.run(*run, code=0)
+    assert (tmp_path / "mark").exists()
+    assert f"master: 1 failing cases once more on {odd[:12]}" in done.stderr
+    assert "flaky: FAIL_" in done.stdout and ", in 1 of 2 runs" in done.stdout
+    assert "1 flaky" in done.stdout and "nothing new" in done.stderr
+    assert here.run("list").stdout.startswith("no regressions;")
+    pages = (tmp_path / "out/index.html").read_text(), (tmp_path / "out/matrix-master.html").read_text()
+    assert all("flaky" in page for page in pages)
+    again = here.run(*run, code=0)  # nothing is run: it is known
+    assert "once more" not in again.stderr and "1 flaky" in again.stdout
+    here.project.commit({"dev.c": fastqemu.dev_c(SMALLER, "broken")}, "break it")
+    done = here.run(*run, code=10)
+    assert "failing cases once more" in done.stderr and "first bad commit" in done.stdout
+
+
+def test_what_was_there_before_is_listed_until_it_passes(tmp_path: Path) -> None:
+    here = place(tmp_path, SMALLER)
+    run = ("--set", "bisect.min_runs=3", "run", "--once")
+    assert "no branch was tested yet" in here.run("list", "--inherited", code=0).stdout
+    done = here.run(*run, code=0)
+    assert "cases fail that were never seen good" in done.stderr
+    said = here.run("list", "--inherited", code=0).stdout
+    assert f"master at {here.shas[1][:12]}" in said and "FAIL_DST ram-size" in said and "pc-i440fx-7.0 ... 7.2" in said
+    rows = json.loads(here.run("list", "--inherited", "--json", code=0).stdout)["branches"]["master"]
+    assert {row["observation"]["outcome"] for row in rows} <= {"FAIL_DST", "FAIL_SRC"} and rows
+    assert "nothing that was there before" in here.run("--set", KNOWN, "list", "--inherited", code=0).stdout
+    here.run("list", "--inherited", "--state", "open", code=129)
+    here.project.commit({"dev.c": fastqemu.dev_c(GOOD, "mended")})
+    here.run(*run, code=0)
+    assert "nothing that was there before" in here.run("list", "--inherited", code=0).stdout
+    here.project.commit({"dev.c": fastqemu.dev_c(SMALLER, "broken")})
+    here.run(*run, code=10)
+    assert "nothing that was there before" in here.run("list", "--inherited", code=0).stdout
+    assert "would go" not in here.run("gc", "--dry-run", code=0).stdout
+    assert "logs: nothing to remove" in here.run("gc", code=0).stdout
 
 
 def test_since_is_the_good_end_of_the_first_cycle(tmp_path: Path) -> None:
@@ -917,13 +990,9 @@ def test_full_disk_is_machine_trouble(tmp_path: Path, reserve: str, said: str) -
     """A work directory on a file system of 3 MiB: told as such, no verdict, nothing half kept."""
     here = place(tmp_path, GOOD, SMALLER)
     small = tmp_path / "work"
-    small.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3M", "tmpfs", str(small)], check=True)
-    try:
-        (small / "filler").write_bytes(b"x" * (2 * 2**20 + 700 * 2**10))
+    with tmpfs(small, "3M"):
+        (small / "filler").write_bytes(b"x" * (2 * 2**20 + 640 * 2**10))
         reserved = ("--set", f"sandbox.reserve={reserve}")
         done = here.run(*reserved, "bisect", f"{here.shas[0]}..master", *MACHINE, code=131)
         assert said in done.stderr
         (small / "filler").unlink()
-    finally:
-        subprocess.run(["umount", "-l", str(small)], check=True)

@@ -14,10 +14,10 @@ ALLOWED = {
     "errors": set(),
     "progress": set(),
     "data": {"errors"},
-    "terminal": {"progress"},
+    "terminal": {"core", "progress"},
     "core": {"model"},
     "host": BASE | {"core"},
-    "store": BASE | {"host"},
+    "store": BASE | {"core", "host"},
     "config": BASE | {"core", "data"},
     "watch": BASE | {"core", "host", "store"},
     "build": BASE | {"core", "host"},
@@ -28,8 +28,9 @@ ALLOWED = {
     "workshop": BASE | {"core", "host", "build", "smoke", "worker"},
     "pipeline": BASE | STAGES | {"core", "host", "store", "worker", "workshop", "config", "data", "terminal"},
     "options": {"pipeline", "config", "core", "errors", "model"},
-    "cli": {"options", "pipeline", "config", "errors", "model", "progress", "terminal"},
-    "__main__": {"cli", "errors"},
+    "commands": {"options", "pipeline", "core", "errors", "model"},
+    "cli": {"commands", "options", "pipeline", "config", "core", "errors", "model", "progress", "terminal"},
+    "__main__": {"cli", "core", "errors", "host"},
 }
 """What each part of the program may import of it, besides itself."""
 
@@ -85,7 +86,7 @@ def test_outside_things_have_one_door() -> None:
     """GitPython, the process door, SQLAlchemy and dask are each named in one place."""
     doors = {
         "git": {"host"}, "sqlalchemy": {"store"}, "subprocess": {"host", "smoke"}, "qemu": {"smoke"},
-        "distributed": {"host"}, "dask": {"host"},
+        "distributed": {"host"}, "dask": {"host"}, "smtplib": {"report"}, "requests": {"report"},
     }  # fmt: skip
     wrong = [
         f"{file.relative_to(ROOT.parent)} imports {name}"
@@ -93,4 +94,19 @@ def test_outside_things_have_one_door() -> None:
         for name in imports(file)
         if (top := name.split(".")[0]) in doors and part(file) not in doors[top]
     ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_secrets_are_read_for_sending_alone() -> None:
+    """What builds, runs and searches cannot even name one; and one package talks to mail servers and URLs."""
+    wrong = []
+    for file in MODULES:
+        name, found = file.relative_to(ROOT).as_posix(), imports(file)
+        if any(i.startswith("bot.host.secret") for i in found) and name != "pipeline/sending.py":
+            wrong.append(f"{name} reads secrets")
+        withheld = {i for i in found if i.startswith("bot.host.withheld")} - {"bot.host.withheld.withhold"}
+        if withheld and name != "host/secret.py":
+            wrong.append(f"{name} reads what was withheld")
+        if found & {"smtplib", "requests"} and not name.startswith("report/post/"):
+            wrong.append(f"{name} talks to others")
     assert not wrong, "\n".join(wrong)

@@ -11,8 +11,6 @@ import os
 import re
 import shlex
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -20,8 +18,9 @@ from typing import Any
 import pytest
 
 from bot.store.store import Store
-from tests.test_cli import environment, wait_gone
+from tests.test_cli import wait_gone
 from tests.testing.history import History, draw
+from tests.testing.zygote import Process, start
 
 KILLED = """
 import os, signal, sys
@@ -47,16 +46,13 @@ FACTS = 17
 """Runs of the whole search below, and so the places where it can be killed."""
 
 
-def bot(where: Path, *args: str, facts: int = 0) -> subprocess.Popen[str]:
+def bot(where: Path, *args: str, facts: int = 0) -> Process:
     """`bot -C work ARGS` in a process group of its own."""
     where.mkdir(parents=True, exist_ok=True)
-    return subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(facts), "-C", "work", *args],
-        cwd=where, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
+    return start(KILLED, str(facts), "-C", "work", *args, cwd=where)
 
 
-def ended(process: subprocess.Popen[str], code: int) -> str:
+def ended(process: Process, code: int) -> str:
     """What it printed, once it has ended as it must."""
     out, err = process.communicate(timeout=200)
     assert process.returncode == code, f"exit {process.returncode}\n{out}\n{err}"

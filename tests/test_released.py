@@ -17,6 +17,12 @@ ARCHES = ("x86_64", "i386", "ppc64", "aarch64", "arm", "s390x", "riscv64")
 BARE_ONLY = ("i386", "arm", "riscv64")  # the others cover what these would
 
 
+def ways(arch: str) -> tuple[str, ...]:
+    """Boards of riscv64 have no version and promise nothing between releases."""
+    same = ("same-7.2", "same-10.0")
+    return same if arch == "riscv64" else (*same, "forward", "backward")
+
+
 def bot(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """The program with its shipped configuration."""
     env = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"}
@@ -34,13 +40,10 @@ def sides(arch: str, way: str) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("profile", ["bare", "virtio"])
-@pytest.mark.parametrize("way", ["same-7.2", "same-10.0", "forward", "backward"])
-@pytest.mark.parametrize("arch", ARCHES)
+@pytest.mark.parametrize(("arch", "way"), [(arch, way) for arch in ARCHES for way in ways(arch)])
 def test_a_first_run_shows_no_red(arch: str, way: str, profile: str, tmp_path: Path) -> None:
     if profile == "virtio" and arch in BARE_ONLY:
         profile = "bare-running"
-    if arch == "riscv64" and not way.startswith("same"):
-        way = "same-10.0"  # its boards have no version and promise nothing between releases
     done = bot("smoke", *sides(arch, way), "--all", "--profile", profile, "--json", "runs.json", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     runs = json.loads((tmp_path / "runs.json").read_text())["runs"]

@@ -13,11 +13,26 @@ import sys
 import pytest
 from rich.console import Console
 
-from bot.terminal import Live, Plain
+from bot.terminal import Live, Plain, duration
 
 
 def lines(stream: io.StringIO) -> list[str]:
     return [re.sub(r"^\d\d:\d\d:\d\d ", "", text) for text in stream.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (8.4, "8 s"),
+        (89, "89 s"),
+        (180, "3 min"),
+        (7500, "2 h 5 min"),
+        (71 * 3600, "71 h 0 min"),
+        (12.5 * 86400, "12 days"),
+    ],
+)
+def test_a_time_as_people_say_it(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
 
 
 def test_a_log_tells_of_each_piece_now_and_then() -> None:

@@ -15,7 +15,6 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -29,6 +28,7 @@ from bot.build.diagnosis import Fault, Reader, fault
 from bot.build.sharing import shared, taken
 from bot.build.submodules import Pin
 from bot.build.tree import State, Tree, held
+from bot.build.turns import Turns
 from bot.errors import InfraError, Stopped, UserError
 from bot.host import disk, process
 from bot.host.git import Repository
@@ -37,7 +37,6 @@ from bot.host.reads import watched
 from bot.model import Build, BuildKind, BuildSettings, BuildStatus, Recipe, Sandbox, Sha
 from bot.progress import Progress
 
-_POLL = 0.5  # seconds between looks at the stop event while another thread builds the same
 _LOG = 512 * 1024  # bytes of a build's log that are kept, head and tail
 _FLOOD = 100 * 2**20  # bytes that no command of a build has to say; all of a build's are 1 MB
 _MESON_LOCK = "subprojects/.wraplock"  # meson 1.9 and 1.10 open it for writing, in the sources
@@ -58,6 +57,7 @@ class Job:
     pins: tuple[Pin, ...]
     toolchain: Mapping[str, str]
     stop: threading.Event | None
+    foreign: bool
     deadline: float = 0.0  # time.monotonic() at which it is ended; set when it starts
 
     @property
@@ -114,8 +114,7 @@ class Builder:
         self._progress = progress
         self._run = run
         self._at_once = 1
-        self._turn = threading.Condition()
-        self._making = set[Key]()  # keys that some thread builds now
+        self._turns = Turns()
         self._toolchains: dict[str, dict[str, str]] = {}
         ccache = settings.ccache
         if ccache is not None and ccache.remote and ccache.folder is None and settings.sandbox is not None:
@@ -136,13 +135,28 @@ class Builder:
         Where nothing that another build read is different, that build is the answer too (`BuildKind.SHARED`); with
         `own` it is not, and what was shared before is built.
 
+        Nobody vouches for what somebody posted (`Repository.posted`), and a build may change what its sandbox lets it
+        write: the build directory, the compiler's cache. So such a commit has a clean tree apart and no ccache, no
+        other commit shares its binary, and without a sandbox it is refused.
+
         Raises `Stopped` if `stop` was set, `InfraError` if the machine failed (disk, memory, time, network), and
         `UserError` if something is missing that the user has to provide (tool, recipe, source of a submodule).
         """
         began = time.monotonic()
-        job = self._job(commit, target, stop)
-        key = job.key
-        with self._alone(key, stop):
+        foreign = self._repository.posted(commit)
+        if foreign and self._settings.sandbox is None:
+            raise UserError(
+                f"{commit[:12]} is of a series that somebody posted: that is built and run in a sandbox only, and "
+                "there is none (sandbox.use, `bot doctor`); if you have looked at it, put it on a branch of yours"
+            )
+        job = self._job(commit, target, stop, foreign=foreign)
+        built = self._built(job, began, own=own)
+        return replace(built, tools=tools.identity(job.toolchain))
+
+    def _built(self, job: Job, began: float, *, own: bool) -> Build:
+        """What the caches have of a job, else what is built now."""
+        commit, target, stop, key = job.commit, job.target, job.stop, job.key
+        with self._turns.alone(key, stop):
             found = self._cache.find(key)
             if found is not None and not (own and found.same_as):
                 return found
@@ -150,7 +164,13 @@ class Builder:
                 known = shared(self._repository, self._cache, key)
                 if known is not None:
                     return known
-            with disk.writing(self._work), held(self._trees(job), self._progress, stop) as tree:
+            if self._turns.length >= self._at_once:
+                self._progress.work("waiting for another build")
+            with (
+                disk.writing(self._work),
+                self._turns.admitted(self._at_once, stop),
+                held(self._trees(job), self._progress, stop) as tree,
+            ):
                 known = self._cache.find(key)
                 if known is not None and not (own and known.same_as):  # another process built it while we waited
                     return known
@@ -179,9 +199,13 @@ class Builder:
         return built
 
     def beside(self, at_once: int) -> Builder:
-        """This builder for threads that build `at_once`: each has a tree of its own, and its share of the cores."""
-        other = copy.copy(self)  # what is shared are the cache and who builds what
-        other._at_once = at_once
+        """This builder for threads that want `at_once` builds: as many go on as `build.parallel` says, the rest wait.
+
+        Each that goes on has a tree of its own, and its share of the cores. One at a time has all of them, and what was
+        asked first is known first; meanwhile the others' binaries can be tested.
+        """
+        other = copy.copy(self)  # what is shared are the cache, who builds what and who waits
+        other._at_once = min(at_once, self._settings.parallel)
         other._progress = self._progress.aside() if at_once > 1 else self._progress
         return other
 
@@ -192,6 +216,10 @@ class Builder:
         except UserError:  # it was built with other settings, and cannot be with these
             return False
         return self._cache.has(job.key)
+
+    def toolchain(self, commit: Sha, target: str) -> str:
+        """What a build of `commit` would say of its toolchain today (`Build.tools`). Raises `UserError` as `build`."""
+        return tools.identity(self._job(commit, target, None).toolchain)
 
     def closure(self, commit: Sha, target: str) -> frozenset[str] | None:
         """The commit's sources and headers that a build of it, which is there already, was made of; None: not known."""
@@ -219,16 +247,17 @@ class Builder:
 
     # -- what to do ----------------------------------------------------------------------------------------------
 
-    def _job(self, commit: Sha, target: str, stop: threading.Event | None) -> Job:
+    def _job(self, commit: Sha, target: str, stop: threading.Event | None, *, foreign: bool = False) -> Job:
         if not _TARGET.match(target):
             raise UserError(f"target {target!r}: give a system emulator of QEMU, such as x86_64-softmmu")
         recipe = self._recipe(commit)
-        place = self._place(target, self._work / "trees" / f"{recipe.name}-{target}")
-        env = self._environment(recipe, place)
+        apart = "-posted" if foreign else ""
+        place = self._place(target, self._work / "trees" / f"{recipe.name}-{target}{apart}")
+        env = self._environment(recipe, place, ccache=not foreign)
         if recipe.name not in self._toolchains:
             self._toolchains[recipe.name] = tools.versions(recipe, env)
         pins = submodules.pins(self._repository, commit, recipe)
-        return Job(commit, target, recipe, place, env, pins, self._toolchains[recipe.name], stop)
+        return Job(commit, target, recipe, place, env, pins, self._toolchains[recipe.name], stop, foreign)
 
     def _recipe(self, commit: Sha) -> Recipe:
         return recipe_of(self._repository, self._settings.recipes, commit)
@@ -237,14 +266,14 @@ class Builder:
         jobs = max((self._settings.jobs or _cores()) // self._at_once, 1)
         return recipes.Place(target, folder / "src", folder / "build", jobs)
 
-    def _environment(self, recipe: Recipe, place: recipes.Place) -> Mapping[str, str]:
+    def _environment(self, recipe: Recipe, place: recipes.Place, *, ccache: bool) -> Mapping[str, str]:
         first = [tools.meson(recipe.meson, self._work / "tools")] if recipe.meson else []
-        ccache = self._settings.ccache
-        if ccache is None:
+        settings = self._settings.ccache if ccache else None
+        if settings is None:
             return recipes.environment(recipe, place, first, self._work / "home")
         first.append(tools.ccache(tools.compiler_of(recipe.env), self._work / "tools"))
         env = recipes.environment(recipe, place, first, self._work / "home")
-        return recipes.by_ccache(ccache, self._work / "ccache", place) | env
+        return recipes.by_ccache(settings, self._work / "ccache", place) | env
 
     def _trees(self, job: Job) -> tuple[Tree, ...]:
         """Where the job can be done, the first free one first."""
@@ -256,26 +285,13 @@ class Builder:
         """The job in a tree; it has begun."""
         place = self._place(job.target, tree.path)
         deadline = time.monotonic() + self._settings.timeout
-        return replace(job, place=place, env=self._environment(job.recipe, place), deadline=deadline)
-
-    @contextmanager
-    def _alone(self, key: Key, stop: threading.Event | None) -> Iterator[None]:
-        """One thread makes what a key names; others that want it wait. Raises `Stopped`."""
-        with self._turn:
-            while key in self._making:
-                if stop is not None and stop.is_set():
-                    raise Stopped("stopped while waiting for a build")
-                self._turn.wait(_POLL)
-            self._making.add(key)
-        try:
-            yield
-        finally:
-            with self._turn:
-                self._making.remove(key)
-                self._turn.notify_all()
+        env = self._environment(job.recipe, place, ccache=not job.foreign)
+        return replace(job, place=place, env=env, deadline=deadline)
 
     def _attempts(self, job: Job, tree: Tree) -> tuple[Attempt, int]:
         """The attempt that decides, and the steps of all. The tree is left fit for the next commit."""
+        if job.foreign:
+            tree.wipe()
         tree.begin()
         tree.renew(self._manner(job))
         try:
@@ -401,7 +417,7 @@ class Builder:
 
         self._progress.work(what)
         left = max(job.deadline - time.monotonic(), 0.1)
-        box = self._sandbox(read=job.place.source, write=job.place.build, lock=job.place.source / _MESON_LOCK)
+        box = self._sandbox(job, read=job.place.source, write=job.place.build, lock=job.place.source / _MESON_LOCK)
         done = self._run(
             argv, cwd=cwd, env=job.env, timeout=left, log_limit=_LOG, flood=_FLOOD, stop=job.stop, on_line=line,
             sandbox=box,
@@ -449,7 +465,7 @@ class Builder:
         arch = job.place.arch
         binary = next(_built(tree.build, job.target, arch))
         stripped = tree.fresh("out") / f"qemu-system-{arch}"
-        box = self._sandbox(read=tree.build, write=stripped.parent)
+        box = self._sandbox(job, read=tree.build, write=stripped.parent)
         done = self._run(["strip", "-o", str(stripped), str(binary)], env=job.env, timeout=120, sandbox=box)
         if not done.ok:
             kind = fault(done.output, done.returncode)
@@ -458,18 +474,18 @@ class Builder:
             raise UserError(
                 f"build.recipes.{job.recipe.name}: its binaries hold the path of the tree that they were built in, so "
                 "those of two trees cannot be compared; give gcc -ffile-prefix-map={source}=. and "
-                "-ffile-prefix-map={build}=build in its env, or build one at a time (bisect.jobs)"
+                "-ffile-prefix-map={build}=build in its env, or build one at a time (build.parallel)"
             )
-        run = partial(self._run, sandbox=self._sandbox(read=tree.source, write=tree.build))
+        run = partial(self._run, sandbox=self._sandbox(job, read=tree.source, write=tree.build))
         closure = recorded(tree.build, tree.relative, run, job.env)
         firmware = dict(_firmware(tree.source))
-        reads = tree.reads
+        reads = None if job.foreign else tree.reads
         if reads is not None:
             reads |= (closure or frozenset()) | taken(tree.source, job.pins)
             reads |= {str(path.relative_to(tree.source)) for path in firmware.values()}
         return Entry(build, stripped, firmware, closure, reads)
 
-    def _sandbox(self, *, read: Path, write: Path, lock: Path | None = None) -> Sandbox | None:
+    def _sandbox(self, job: Job, *, read: Path, write: Path, lock: Path | None = None) -> Sandbox | None:
         """Where a command runs that a commit had a say in: it may change one directory, and nothing else but a lock."""
         given = self._settings.sandbox
         if given is None:
@@ -478,7 +494,7 @@ class Builder:
         if lock is not None and lock.parent.is_dir() and not any(path.is_symlink() for path in (lock, lock.parent)):
             lock.touch()
             box = box.with_paths(write=(lock,))
-        if self._settings.ccache is not None:
+        if self._settings.ccache is not None and not job.foreign:
             box = box.with_paths(write=tuple(filter(None, (self._work / "ccache", self._settings.ccache.folder))))
         return replace(box, home=self._work / "home")
 

@@ -111,6 +111,12 @@ class Reader:
         return next((kind[0].text for kind in self._found if kind), None)
 
 
+def place(log: str, error: str) -> int | None:
+    """The number of the line of a log, from 0, that is an error as `first_error` gives it; None: it is not there."""
+    wanted = error.strip()
+    return next((at for at, line in enumerate(log.split("\n")) if wanted and plain(line) == wanted), None)
+
+
 def plain(line: str) -> str:
     """An error line with plain quotes and without paths of our own in front."""
     return re.sub(r"^(?:\.\./)+src/|^/\S*?/src/", "", line.strip().translate({0x2018: "'", 0x2019: "'"}))

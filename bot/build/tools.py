@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -111,6 +113,12 @@ def summary(versions: Mapping[str, str]) -> str:
     number = re.search(r"\d+\.\d+(?:\.\d+)?", line.rpartition(")")[2] or line)
     name = line.split(" ", 1)[0].rpartition("/")[2]
     return ", ".join(part for part in (f"{name} {number[0]}" if number else name, versions.get("system", "")) if part)
+
+
+def identity(versions: Mapping[str, str]) -> str:
+    """The summary, and 8 digits that differ where any tool or library does: "gcc 12.2.0, Debian 12 (0f3a9c21)"."""
+    digest = hashlib.sha256(json.dumps(sorted(versions.items())).encode()).hexdigest()[:8]
+    return f"{summary(versions)} ({digest})"
 
 
 def meson(version: str, tools: Path) -> Path:

@@ -7,7 +7,9 @@ docs/configuration.md describes every key; a test holds it against the models he
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from email.utils import parseaddr
 from functools import cache
 from pathlib import Path
 
@@ -15,14 +17,20 @@ from pydantic import ValidationError
 
 from bot.config.document import Node, Place, Problem, dotted, merge, parse, put, read_file, shown, split_override
 from bot.config.explain import at, explain, meant, wording
-from bot.config.sections import SWEEPS, Config
+from bot.config.sections import Config
 from bot.config.values import ALL, NEWEST
 from bot.data import data_dir
 from bot.errors import UserError
+from bot.model import SWEEPS
 
-__all__ = ["NEWEST", "SWEEPS", "Config", "find", "load"]
+__all__ = ["NEWEST", "Config", "find", "load"]
 
 _PREFIX = "BOT__"
+_ELSEWHERE_IN_THE_CLEAR = re.compile(r"http://(?!(localhost|127\.0\.0\.1|\[::1\])(:\d+)?(/|$))")
+_STANDING = {"mail": "mails", "gitlab": "issues", "operator": "mails to report.operator"}
+"""What names of destinations stand for that are no webhooks."""
+_SECRETS = {"SMTP": "report.smtp", "GITLAB": "report.gitlab"}
+"""Whose the variables BOT_SECRET_... are."""
 
 
 def find(path: Path | None = None) -> Path | None:
@@ -137,8 +145,60 @@ def _contradictions(config: Config, tree: Node) -> Iterator[tuple[Sequence[str |
         for i, name in enumerate(given):
             if name in given[:i]:
                 yield (*section, i, "name"), f"{shown(name)} is there twice, must be unique"
+    yield from _unsendable(config)
+    yield from _unreadable(config)
     if config.bisect.min_runs > config.bisect.max_runs:
         shipped = str(data_dir() / "config.yaml")
         ends = [("bisect", "min_runs"), ("bisect", "max_runs")]
         told = f"min_runs {config.bisect.min_runs} is more than max_runs {config.bisect.max_runs}, must not be"
         yield next((end for end in ends if tree.find(end)[0].at.source != shipped), ends[0]), told
+
+
+def _unreadable(config: Config) -> Iterator[tuple[Sequence[str | int], str]]:
+    """What would have anybody give commands in the name of others: a From can be forged."""
+    if config.replies.mailbox.path is not None and config.replies.trusted is None:
+        told = "is given, so replies.trusted must be: the mail server whose Authentication-Results are believed"
+        yield ("replies", "mailbox", "path"), told
+
+
+def _unsendable(config: Config) -> Iterator[tuple[Sequence[str | int], str]]:
+    """What would keep mails from going out, or send a password in the clear."""
+    report = config.report
+    if report.operator is not None:
+        yield from _unreachable(config, report.operator)
+    if report.send != "never" and not (report.domains or report.test_to or report.operator):
+        told = f'is {report.send}, must be never while report.domains is empty: name those that may get mail, or "*"'
+        yield ("report", "send"), told
+    if report.smtp.user is not None and report.smtp.tls == "none":
+        told = "is none, must not be where report.smtp.user is given: its password would be seen"
+        yield ("report", "smtp", "tls"), told
+    if report.caps.hour > report.caps.day:
+        told = f"hour {report.caps.hour} is more than day {report.caps.day}, must not be"
+        yield ("report", "caps", "hour"), told
+    for name, what in _STANDING.items():
+        if name in report.webhooks:
+            yield ("report", "webhooks", name), f'the name "{name}" stands for {what}, must be another'
+    yield from _shared(config)
+    if report.gitlab.settings is not None and _ELSEWHERE_IN_THE_CLEAR.match(report.gitlab.url):
+        yield ("report", "gitlab", "url"), "is http://, must be https://: the token would be seen"
+
+
+def _shared(config: Config) -> Iterator[tuple[Sequence[str | int], str]]:
+    """Webhooks that would be sent another's password, for both look into one variable."""
+    owners = dict[str, str]()
+    for hook in config.post_settings.webhooks:
+        own = f"report.webhooks.{hook.name}"
+        owner = _SECRETS.get(hook.secret) or (own if hook.token_file else owners.setdefault(hook.secret, own))
+        if owner != own and hook.name not in _STANDING:
+            variable = f"BOT_SECRET_{hook.secret}"
+            told = f'the name "{hook.name}" is for the variable {variable}, as {owner} is, must be another'
+            yield ("report", "webhooks", hook.name), told
+
+
+def _unreachable(config: Config, operator: str) -> Iterator[tuple[Sequence[str | int], str]]:
+    """An operator that no mail would reach, or one who is a list."""
+    own = parseaddr(operator)[1].lower()
+    if config.report.send == "never":
+        yield ("report", "operator"), "is given, so report.send must be smtp or sendmail: nothing is sent"
+    if any(parseaddr(text)[1].lower() == own for text in config.report.lists):
+        yield ("report", "operator"), "is one of report.lists, must be a person's address: it gets no news for others"

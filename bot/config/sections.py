@@ -14,23 +14,31 @@ from bot.config.values import (
     ALL,
     METHOD_SAYS,
     NAME_SAYS,
+    NEWS_SAYS,
     Accel,
     BaselineEntry,
+    CalledBy,
     Condition,
     Date,
     Domain,
+    DomainPattern,
     Duration,
     Era,
     Filled,
+    Host,
     Id,
+    IssueLabel,
     LocalPath,
     MachineProperties,
     Mailbox,
+    MailboxPattern,
     Memory,
     Method,
     Name,
+    News,
     Patterns,
     Plugged,
+    Project,
     RecipeEntry,
     SchedulerAddress,
     Seconds,
@@ -45,26 +53,31 @@ from bot.config.values import (
     excluded,
     unique,
 )
+from bot.core.outbox import exactly
 from bot.errors import UserError
 from bot.model import (
+    SWEEPS,
     Baseline,
     BuildSettings,
     Ccache,
     Direction,
     Exclusion,
     Expected,
+    GitLab,
     Limits,
     Link,
     MachineOptions,
+    MailSource,
+    PostSettings,
     Profile,
+    ReplySettings,
     ReportSettings,
     Sandbox,
     SmokeSettings,
+    SmtpServer,
     Sweep,
+    Webhook,
 )
-
-SWEEPS = ("each_tip", "nightly")
-"""Names of the sections that say which part of the matrix is run."""
 
 
 class _Section(BaseModel):
@@ -88,7 +101,11 @@ class Branch(_Section):
 class Watch(_Section):
     branches: tuple[Branch, ...]
     stable: int = Field(ge=0, le=99)
+    releases: int = Field(ge=0, le=99)
+    pushes: int = Field(ge=1, le=1000)
     every: Duration
+    nightly: Duration | None
+    budget: Duration | None
 
 
 class SweepOptions(_Section):
@@ -159,6 +176,8 @@ class Smoke(_Section):
     machines: dict[Name, MachineEntry] = Field(json_schema_extra={"keys_say": NAME_SAYS})
     accel: Accel
     deadline: Duration
+    again: Annotated[int, Field(ge=0, le=99)]
+    reproducer_wait: Duration
     script: LocalPath | None
     exclude: tuple[Annotated[ExclusionEntry, BeforeValidator(excluded)], ...]
 
@@ -206,6 +225,7 @@ class Build(_Section):
     fixups: tuple[FixupEntry, ...]
     eras: Annotated[tuple[Era, ...], Field(min_length=1), AfterValidator(unique)]
     jobs: int = Field(ge=0, le=4096)
+    parallel: int = Field(ge=1, le=64)
     timeout: Duration
     cache: LocalPath | None
     cache_size: Size
@@ -268,8 +288,57 @@ class Bisect(_Section):
     evidence: Literal["all", "patches", "none"]
 
 
+class Smtp(_Section):
+    """As `model.SmtpServer`."""
+
+    host: Host
+    port: int = Field(ge=1, le=65535)
+    tls: Literal["starttls", "implicit", "none"]
+    user: Filled | None
+    password_file: LocalPath | None
+    ca: LocalPath | None
+    timeout: Duration
+
+
+class Caps(_Section):
+    """The most that goes out in an hour, and in a day."""
+
+    hour: int = Field(ge=1, le=1000)
+    day: int = Field(ge=1, le=10_000)
+
+
+class WebhookEntry(_Section):
+    """As `model.Webhook`, without its name, which is its key."""
+
+    url: Web
+    template: LocalPath | None = None
+    token_file: LocalPath | None = None
+    timeout: Duration = 30.0
+
+
+class GitLabOptions(_Section):
+    """As `model.GitLab`."""
+
+    url: Web
+    project: Project | None
+    test_project: Project | None
+    token_file: LocalPath | None
+    labels: dict[News, tuple[IssueLabel, ...]] = Field(json_schema_extra={"keys_say": NEWS_SAYS})
+    confidential: bool
+    ca: LocalPath | None
+    timeout: Duration
+
+    @property
+    def settings(self) -> GitLab | None:
+        """None where no project is named: there are no issues."""
+        if self.project is None and self.test_project is None:
+            return None
+        given = self.model_dump(exclude={"token_file", "ca"})
+        return GitLab(**given, token_file=_file(self.token_file), ca=_file(self.ca))
+
+
 class Report(_Section):
-    """As `model.ReportSettings`, and `out`, the directory that everything is written to."""
+    """As `model.ReportSettings` and `model.PostSettings`, and `out`, the directory that everything is written to."""
 
     out: LocalPath | None
     sender: Mailbox
@@ -279,7 +348,36 @@ class Report(_Section):
     url: Web | None
     archive: Web | None
     owner: Filled | None
+    operator: Mailbox | None
     approval: Literal["required", "automatic"]
+    digest: bool
+    send: Literal["never", "smtp", "sendmail"]
+    smtp: Smtp
+    sendmail: Annotated[Words, Field(min_length=1)]
+    caps: Caps
+    domains: tuple[DomainPattern, ...]
+    no_cc: tuple[MailboxPattern, ...]
+    test_to: Mailbox | None
+    webhooks: dict[Name, WebhookEntry] = Field(json_schema_extra={"keys_say": NAME_SAYS})
+    gitlab: GitLabOptions
+
+
+class MailboxOptions(_Section):
+    """As `model.MailSource`; without a path nothing is read."""
+
+    kind: Literal["maildir", "mbox", "public-inbox"]
+    path: LocalPath | None
+
+
+class Replies(_Section):
+    """As `model.ReplySettings`."""
+
+    mailbox: MailboxOptions
+    name: CalledBy
+    trusted: Host | None
+    allowed: tuple[MailboxPattern, ...]
+    day: int = Field(ge=1, le=1000)
+    expected_days: int = Field(ge=1, le=3650)
 
 
 class Config(_Section):
@@ -299,6 +397,7 @@ class Config(_Section):
     executor: Executor
     bisect: Bisect
     report: Report
+    replies: Replies
 
     @property
     def profiles(self) -> Mapping[str, Profile]:
@@ -318,7 +417,7 @@ class Config(_Section):
     def smoke_settings(self) -> SmokeSettings:
         smoke = self.smoke
         machines = tuple(MachineOptions(**given.model_dump()) for given in smoke.machines.values())
-        return SmokeSettings(smoke.memory, smoke.deadline, smoke.script, machines)
+        return SmokeSettings(smoke.memory, smoke.deadline, smoke.script, machines, smoke.reproducer_wait)
 
     @property
     def build_settings(self) -> BuildSettings:
@@ -327,6 +426,7 @@ class Config(_Section):
             recipes=build.recipes,
             submodules=build.submodules,
             jobs=build.jobs,
+            parallel=build.parallel,
             timeout=build.timeout,
             cache=Path(build.cache) if build.cache else None,
             cache_size=build.cache_size,
@@ -338,8 +438,47 @@ class Config(_Section):
 
     @property
     def report_settings(self) -> ReportSettings:
-        given = self.report.model_dump(exclude={"out", "approval"})
-        return ReportSettings(**given, approval=self.report.approval == "required")
+        names = {"sender", "lists", "cc", "domain", "url", "archive", "owner", "no_cc"}
+        given = self.report.model_dump(include=names)
+        answers = self.replies.name if self.reply_settings is not None else None
+        return ReportSettings(**given, approval=self.report.approval == "required", answers=answers)
+
+    @property
+    def post_settings(self) -> PostSettings:
+        report = self.report
+        smtp = report.smtp.model_dump(exclude={"password_file", "ca"})
+        password, ca = _file(report.smtp.password_file), _file(report.smtp.ca)
+        return PostSettings(
+            by=report.send,
+            sender=report.sender,
+            smtp=SmtpServer(**smtp, password_file=password, ca=ca),
+            sendmail=report.sendmail,
+            hour=report.caps.hour,
+            day=report.caps.day,
+            domains=report.domains,
+            no_cc=report.no_cc,
+            test_to=report.test_to,
+            webhooks=tuple(
+                Webhook(name, hook.url, _file(hook.template), _file(hook.token_file), hook.timeout)
+                for name, hook in report.webhooks.items()
+            ),
+            gitlab=report.gitlab.settings,
+        )
+
+    @property
+    def reply_settings(self) -> ReplySettings | None:
+        """None where answers are not read."""
+        replies, path = self.replies, _file(self.replies.mailbox.path)
+        if path is None or replies.trusted is None:
+            return None
+        source = MailSource(replies.mailbox.kind, path)
+        return ReplySettings(source, replies.name, replies.trusted, replies.allowed, replies.day)
+
+    def without(self, addresses: Iterable[str]) -> Config:
+        """This configuration with more addresses, not patterns, that are never put into a mail."""
+        more = tuple(exactly(address) for address in addresses)
+        report = self.report.model_copy(update={"no_cc": (*self.report.no_cc, *more)})
+        return self.model_copy(update={"report": report}) if more else self
 
     def sweep(self, name: str) -> Sweep:
         """The sweep of that name (`each_tip`, `nightly`); raises `UserError` with the names there are."""
@@ -355,6 +494,12 @@ class Config(_Section):
             raise UserError(f"no profile {shown(name)}: there are {known}; add it under `profiles` in config.yaml")
         return self.profiles[name]
 
+    def with_releases(self, series: Iterable[str]) -> Config:
+        """This configuration with release series (`v11.2`) as baselines that it has not; each is its newest release."""
+        there = {baseline.name for baseline in self.baselines}
+        more = [Baseline(name, ref=f"{name}.x") for name in series if name not in there]
+        return self.model_copy(update={"baselines": (*self.baselines, *more)}) if more else self
+
     def baseline(self, name: str) -> Baseline:
         """The baseline of that name; raises `UserError` with the names there are."""
         for baseline in self.baselines:
@@ -362,3 +507,7 @@ class Config(_Section):
                 return baseline
         known = ", ".join(b.name for b in self.baselines) or "none"
         raise UserError(f"no baseline {shown(name)}: there are {known}; add it under `baselines` in config.yaml")
+
+
+def _file(path: str | None) -> Path | None:
+    return None if path is None else Path(path).expanduser().absolute()

@@ -17,6 +17,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from bot.config.document import Text, shown
 from bot.core.expected import versions
+from bot.core.tracker import ALL as ALL_NEWS
+from bot.core.tracker import EFFECTS
 from bot.model import METHODS, Baseline, Device, Recipe, Submodule
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -25,6 +27,7 @@ _YEAR = 366 * 86400
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
 NAME_SAYS = "a name of letters, digits and . _ + -"
 METHOD_SAYS = f"one of {', '.join(METHODS)}"
+NEWS_SAYS = f"one of {', '.join((ALL_NEWS, *EFFECTS))}"
 ALL = "all"
 NEWEST = "newest"
 """The era of the tip of upstream's master."""
@@ -214,8 +217,23 @@ Method = Annotated[str, Field(pattern=f"^({'|'.join(METHODS)})$"), says(METHOD_S
 LocalPath = Annotated[str, BeforeValidator(_path), Field(min_length=1), says("a path")]
 Url = Annotated[str, BeforeValidator(_url), says("an https:// or ssh:// URL, or a path")]
 Web = Annotated[str, Field(pattern=r"^https?://[^\s<>]+$"), says("an http:// or https:// URL")]
+Project = Annotated[
+    str,
+    Field(pattern=r"^(\d+|[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)+)$"),
+    says("the path or number of a project such as qemu-project/qemu"),
+]
+News = Annotated[str, Field(pattern=f"^({'|'.join((ALL_NEWS, *EFFECTS))})$"), says(NEWS_SAYS)]
+IssueLabel = Annotated[str, Field(pattern=r"^[^,\s]([^,\r\n]*[^,\s])?$"), says("a label, without a comma")]
+CalledBy = Annotated[str, Field(pattern=r"^[A-Za-z#@][A-Za-z0-9_.-]*$"), says("a word such as migbot")]
 SchedulerAddress = Annotated[str, Field(pattern=r"^tls://[^\s/:\[\]]+:\d{1,5}$"), says("tls://HOST:PORT")]
 Domain = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$"), says("a domain such as example.org")]
+Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9:][A-Za-z0-9:.-]*$"), says("the name or address of a host")]
+DomainPattern = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9.*-]+$"), says("a domain such as example.org, *.example.org or *")
+]
+MailboxPattern = Annotated[
+    str, Field(pattern=r"^[^\s@<>,]+@[^\s@<>,]+$"), says("an address such as name@example.org or *@example.org")
+]
 Mailbox = Annotated[str, AfterValidator(_mailbox), says("an address such as Name <name@example.org>")]
 Target = Annotated[str, BeforeValidator(_target), says("a QEMU target such as x86_64-softmmu or ppc64")]
 Filled = Annotated[str, Field(min_length=1), says("text")]

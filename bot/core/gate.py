@@ -7,11 +7,23 @@ holds as one that is not met: a wrong accusation costs more than a missed one.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from bot.core.sides import attribution, comes_from
-from bot.model import By, FirstBad, MergeConflict, Outcome, Report, Sha, Signature, Suspects, Tally, Verdict
+from bot.model import (
+    By,
+    FirstBad,
+    MergeConflict,
+    Outcome,
+    Report,
+    SeriesReport,
+    Sha,
+    Signature,
+    Suspects,
+    Tally,
+    Verdict,
+)
 
 MIN_RUNS = 10  # runs of each parent and of the culprit
 MIN_BAD = 3  # bad runs of the culprit
@@ -25,6 +37,19 @@ class Kind(StrEnum):
     EXPOSED = "exposed"  # one commit that shows what another brought: nobody is blamed
     RANGE = "range"  # several suspects: nobody is blamed
     MERGE = "merge"  # only a merge is bad
+    SERIES = "series"  # what a posted series breaks: the answer to it
+    FIXED = "fixed"  # follow-ups, from here on: it is gone
+    STABLE = "stable"  # it is gone, but not from a stable branch
+    PICKED = "fixed-in-stable"  # it is gone from all of them, too
+    REOPENED = "reopened"  # it is there again
+    EXPIRED = "expired"  # it was accepted until a date that has passed
+    RETRACT = "retract"  # what was said of it is wrong
+    CORRECTED = "corrected"  # another commit brought it than was said
+
+    @property
+    def follows(self) -> bool:
+        """Whether it answers a mail about the same regression that went out before."""
+        return self not in FINDINGS and self is not Kind.SERIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +79,8 @@ class Facts:
     trouble: bool = False  # infrastructure failed during the search
     reproduced: bool | None = None  # the reproducer told the two builds apart as printed; None: it was not run
     exposed: str | None = None  # why the fault may be elsewhere than in what is named; None: nothing speaks for that
+    sandboxed: bool = False  # of a series: all of it was built and run in a sandbox
+    posted: bool = False  # of a series: there is a mail of it to answer
     within_caps: bool = True
     approved: bool = False
 
@@ -126,6 +153,21 @@ def gate(kind: Kind, facts: Facts) -> tuple[Hold, ...]:
     return tuple(Hold(row.name, why) for row, why in found if why)
 
 
+def gate_series(report: SeriesReport, *, posted: bool, approved: bool = False) -> tuple[Hold, ...]:
+    """What holds the answer to a series, each condition once; `posted`: there is a mail of it that can be answered.
+
+    It stands on several searches: each has to hold for itself, as the report that it would be, and as part of this.
+    """
+    found: dict[str, Hold] = {}
+    for one in report.reports:
+        facts = replace(facts_of(one, approved=approved), sandboxed=report.sandboxed, posted=posted)
+        kind = kind_of(one)
+        for hold in (*gate(Kind.SERIES, facts), *(gate(kind, facts) if kind else ())):
+            found.setdefault(hold.name, hold)
+    order = [row.name for row in TABLE]
+    return tuple(sorted(found.values(), key=lambda hold: order.index(hold.name)))
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One condition. `why` gives the phrase that says what is amiss, or None if the condition is met."""
@@ -142,6 +184,20 @@ def _ends(facts: Facts) -> str | None:
     if bad.bad < bad.n:
         return f"the bad end failed only {bad.bad} of {bad.n}"
     return None if min(good.n, bad.n) >= 2 else f"run {good.n} and {bad.n} times, not repeated"
+
+
+def _base(facts: Facts) -> str | None:
+    base = facts.good_end
+    if base.bad:
+        return f"it failed {base.bad} of {base.n}, too"
+    return None if base.n >= MIN_RUNS else f"it was run {base.n} times, not {MIN_RUNS}"
+
+
+def _repeats(facts: Facts) -> str | None:
+    series = facts.bad_end
+    if series.bad < series.n:
+        return f"the series failed only {series.bad} of {series.n}"
+    return None if series.n >= MIN_RUNS else f"the series was run {series.n} times, not {MIN_RUNS}"
 
 
 def _parents(facts: Facts) -> str | None:
@@ -202,24 +258,31 @@ def _fixed(facts: Facts) -> str | None:
     return "a later commit says that it fixes or reverts the culprit" if facts.fixed else None
 
 
-_ALL = frozenset(Kind)
+_ALL = FINDINGS = frozenset({Kind.REPORT, Kind.EXPOSED, Kind.RANGE, Kind.MERGE})
+"""Kinds of mails about what a search found."""
 _NAMED = frozenset({Kind.REPORT, Kind.EXPOSED, Kind.MERGE})  # a commit is named
 _BLAMED = frozenset({Kind.REPORT})  # and its author answers for it
+_SERIES = frozenset({Kind.SERIES})
+_EACH = _ALL | _SERIES
 
 TABLE = (
+    Row("posted", _SERIES, lambda f: None if f.posted else "no mail of it has a Message-ID that can be answered"),
+    Row("sandbox", _SERIES, lambda f: None if f.sandboxed else "it was not built and run in one"),
+    Row("base", _SERIES, _base),
+    Row("repeats", _SERIES, _repeats),
     Row("ends", _ALL, _ends),
     Row("parent", _NAMED, _parents),
     Row("culprit", _NAMED, _culprit),
     Row("confidence", _NAMED, _luck),
-    Row("signature", _ALL, lambda f: None if f.one_signature else "failures differ, or none was seen"),
+    Row("signature", _EACH, lambda f: None if f.one_signature else "failures differ, or none was seen"),
     Row("binary", _NAMED, _binary),
     Row("merge", _BLAMED, lambda f: "the culprit is a merge" if f.merge else None),
     Row("paths", _BLAMED, _paths),
-    Row("exposed", _ALL, lambda f: f.exposed),
+    Row("exposed", _EACH, lambda f: f.exposed),
     Row("fixed", _NAMED, _fixed),
-    Row("infrastructure", _ALL, lambda f: "it failed during the search" if f.trouble else None),
-    Row("reproducer", _ALL, _reproducer),
-    Row("caps", _ALL, lambda f: None if f.within_caps else "enough mails for now"),
-    Row("approval", _ALL, lambda f: None if f.approved else "not approved by a person"),
+    Row("infrastructure", _EACH, lambda f: "it failed during the search" if f.trouble else None),
+    Row("reproducer", _EACH, _reproducer),
+    Row("caps", _EACH, lambda f: None if f.within_caps else "enough mails for now"),
+    Row("approval", _EACH, lambda f: None if f.approved else "not approved by a person"),
 )
 """Rows are conditions, `kinds` are the columns they stand in."""

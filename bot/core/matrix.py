@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import groupby
 
@@ -130,6 +130,17 @@ def cases(
 
 def _fits(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def narrowed(sweep: Sweep, directions: Iterable[Direction], methods: Iterable[str], accel: str | None) -> Sweep:
+    """The part of a sweep that a person typed; what he left out stays as it is."""
+    asked, ways = tuple(directions), set(methods)
+    return replace(
+        sweep,
+        directions=tuple(d for d in sweep.directions if not asked or d in asked),
+        methods={method: patterns for method, patterns in sweep.methods.items() if not ways or method in ways},
+        accels=(accel,) if accel else sweep.accels,
+    )
 
 
 def accelerators(sweep: Sweep, usable: bool) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from bot.core.wire import Cursor, StreamError
 
 VERSION = 4  # version_id of the section "ram"; version 3 ended with QEMU 0.13
 _ZERO, _MEM_SIZE, _PAGE, _EOS, _CONTINUE = 0x02, 0x04, 0x08, 0x10, 0x20
+_ZERO_HERE = _ZERO | _CONTINUE
 _UNSUPPORTED = {0x40: "an XBZRLE page", 0x80: "a hook (RDMA)", 0x100: "a compressed page"}
 _MULTIFD_FLUSH = 0x200
 _HEADER = struct.Struct(">Q").unpack_from
@@ -45,6 +46,7 @@ class Ram:
     def read(self, cursor: Cursor) -> None:
         """Read one section's records up to and with its end mark. Raises `StreamError`."""
         data, mask = cursor.data, self.page_size - 1
+        size, pages = self._current()
         while True:
             start = cursor.pos
             if start + 8 > len(data):
@@ -52,9 +54,14 @@ class Ram:
             header: int = _HEADER(data, start)[0]
             cursor.pos = start + 8
             flags, offset = header & mask, header & ~mask
+            if flags == _ZERO_HERE and offset < size and data[start + 8 : start + 9] == b"\0":
+                cursor.pos = start + 9  # 32,000 of the 33,000 records of a guest with 128 MiB that has not run
+                pages.pop(offset, None)
+                continue
             kind = flags & ~_CONTINUE
             if kind in (_ZERO, _PAGE):
                 self._page(cursor, start, flags, offset)
+                size, pages = self._current()
             elif kind == _EOS:
                 return
             elif kind == _MEM_SIZE:
@@ -63,6 +70,11 @@ class Ram:
                 self.elsewhere = True
             else:
                 raise StreamError(start, _unknown(flags))
+
+    def _current(self) -> tuple[int, dict[int, int | bytes]]:
+        """Size and pages of the block that CONTINUE means; of none before there was one."""
+        block = self._block
+        return (0, {}) if block is None or block not in self._sizes else (self._sizes[block], self._pages[block])
 
     def _page(self, cursor: Cursor, start: int, flags: int, offset: int) -> None:
         if not flags & _CONTINUE:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from bot.model import Sha
 
@@ -98,13 +99,17 @@ def message_ids(body: str) -> tuple[str, ...]:
 
     `Message-Id:` and `Message-ID:`, with or without <>; only if there is none, what `Link:` lines to archives name.
     """
-    own = _MESSAGE_ID.findall(body) or [_unquoted(link) for link in _LINK.findall(body) if "@" in _unquoted(link)]
-    return tuple(dict.fromkeys(reversed(own)))
+    own = _MESSAGE_ID.findall(body) or [_named_by(link) for link in _LINK.findall(body)]
+    return tuple(dict.fromkeys(found for found in reversed(own) if found))
 
 
-def _unquoted(text: str) -> str:
-    """Percent escapes of @ and + undone: archives write a Message-ID into a URL both ways."""
-    return re.sub(r"%(40|2[bB])", lambda m: chr(int(m[1], 16)), text).strip("<>").split("#")[0].rstrip("/")
+def _named_by(link: str) -> str:
+    """The Message-ID in what follows an archive's address, "" if there is none.
+
+    Archives escape what a URL holds otherwise (`/` above all), and a view of the mail may follow (`/T/#u`).
+    """
+    user, sign, rest = unquote(link).strip("<>").partition("@")
+    return f"{user}{sign}{re.split('[/#?]', rest)[0]}" if rest else ""
 
 
 def reverts(body: str) -> tuple[str, ...]:
@@ -136,3 +141,8 @@ def people(body: str, roles: Iterable[str]) -> tuple[tuple[str, str], ...]:
         if address:
             found.append(((address["name"] or "").strip(), address["email"] or address["bare"]))
     return tuple(dict.fromkeys(found))
+
+
+def reviewers(body: str) -> tuple[tuple[str, str], ...]:
+    """(name, address) of those who looked at a commit before it went in."""
+    return people(body, ("Reviewed-by", "Acked-by"))

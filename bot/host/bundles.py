@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Generator, Iterable
 
 from bot.errors import UserError
-from bot.host.git import Repository
+from bot.host.git import MADE, Repository
 from bot.model import Sha
 
 LARGEST = 8 * 2**20  # bytes of a pack that is sent; what is more is for a fetch
@@ -41,14 +41,14 @@ def pack(repository: Repository, shas: Iterable[Sha], known: Iterable[Sha]) -> b
     return bytes(found)
 
 
-def unpack(repository: Repository, data: bytes, shas: Iterable[Sha]) -> None:
-    """Take commits from a pack, and keep them under refs/bot/. Raises `InfraError` if the clone lacks more."""
+def unpack(repository: Repository, data: bytes, shas: Iterable[Sha], under: str = MADE) -> None:
+    """Take commits from a pack, and keep them under some refs. Raises `InfraError` if the clone lacks more."""
     wanted = tuple(shas)
     for _ in _git(repository, "index-pack", "--stdin", "--fix-thin", said=data):
         pass
     for _ in _git(repository, "rev-list", "--quiet", "--objects", *wanted, "--not", "--all"):
         pass  # fails if anything is missing
-    updates = "".join(f"update refs/bot/{sha} {sha}\n" for sha in wanted)
+    updates = "".join(f"update {under}/{sha} {sha}\n" for sha in wanted)
     for _ in _git(repository, "update-ref", "--stdin", said=updates.encode()):
         pass
 

@@ -17,14 +17,14 @@ import queue
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from bot import __version__
-from bot.errors import InfraError, Stopped, UserError
+from bot.errors import Aborted, InfraError, Stopped, UserError
 from bot.model import Link
 
 _LOOK = 0.2  # seconds between looks at what may have changed
@@ -94,6 +94,23 @@ def _without_http(node: type) -> Any:
     return type(node.__name__, (node,), {"start_http_server": lambda *_args, **_more: None})
 
 
+def _that_gives_up(client: type) -> Any:
+    """A client that gives up its tasks once its scheduler is lost, and stays so.
+
+    One that starts anew knows none of them, so there is nothing to come back for; and dask's attempt to connect ends
+    at any error but `OSError` (a TLS handshake with a scheduler that is just dying has others), after which its client
+    is "connecting" for ever and cannot be closed either.
+    """
+
+    async def give_up(self: Any) -> None:
+        for state in self.futures.values():
+            state.cancel()
+        self.futures.clear()
+        self.scheduler_comm = None
+
+    return type(client.__name__, (client,), {"_reconnect": give_up})
+
+
 # -- the coordinator -----------------------------------------------------------------------------------------------
 
 
@@ -116,10 +133,11 @@ class Remote:
             self._client = None
 
     def perform(self, task: Task, stop: threading.Event) -> Iterator[Any]:
-        """What the task tells, as it comes; from its beginning once more where a worker was lost.
+        """What the task tells, as it comes; from its beginning once more where a worker was lost, or its host failed.
 
-        Raises what the task raises, `Stopped` once `stop` is set, and `InfraError` if nobody could do it within
-        `Link.timeout`, if too many workers were lost with it, or the scheduler is.
+        Raises what the task raises, an `InfraError` only if no other worker can try or enough have (`Link.retries`),
+        `Stopped` once `stop` is set, and `InfraError` if nobody could do it within `Link.timeout`, if too many workers
+        were lost with it, or the scheduler is.
         """
         client = self._connected()
         token = uuid.uuid4().hex
@@ -139,7 +157,8 @@ class Remote:
                 elif kind == "fact":
                     yield value
                 elif kind == "error" and isinstance(value, BaseException):
-                    raise value
+                    if not sent.elsewhere(value, self._say):
+                        raise value
                 else:
                     return
         finally:
@@ -152,13 +171,13 @@ class Remote:
 
     def _connected(self) -> Any:
         with self._lock:
-            if self._client is not None and self._client.status not in ("running", "connecting"):
+            if self._client is not None and not _alive(self._client):
                 self.close()
             if self._client is None:
                 link = self._link
                 distributed, security = _dask(link), _security(link)
                 try:
-                    self._client = distributed.Client(
+                    self._client = _that_gives_up(distributed.Client)(
                         link.address, security=security, set_as_default=False, timeout=_CONNECT, direct_to_workers=False
                     )
                 except (OSError, TimeoutError, ValueError) as error:
@@ -181,14 +200,17 @@ class _Sent:
         self._runs_on = ""
         self._asked = time.monotonic()  # last time that somebody could do it
         self._counted = 0.0
-        self._moved = 0  # times that the worker was lost that it was for
+        self._moved = 0  # times that the workers were lost that it was for
+        self._failed = set[str]()  # hosts on which it met trouble of theirs
         client.subscribe_topic(self._topic, remote._hear)  # each time: a scheduler that was started anew knows of none
         self._future = self._submit()
 
     def _submit(self) -> Any:
-        named = [] if self._task.host is None else _hosts(self._client)
-        self._pin = next((host.address for host in named if host.name == self._task.host), None)
-        where: dict[str, Any] = {"workers": [self._pin], "allow_other_workers": False} if self._pin else {}
+        found = _hosts(self._client) if self._task.host or self._failed else ()
+        fit = [host for host in found if host.name not in self._failed]
+        wanted = [host for host in fit if host.name == self._task.host] or (fit if self._failed else [])
+        self._pins = {host.address for host in wanted}  # empty: anybody
+        where: dict[str, Any] = {"workers": [*self._pins], "allow_other_workers": False} if self._pins else {}
         payload = pickle.dumps(self._task.payload)
         return self._client.submit(
             _perform, payload, self._topic, self._token, __version__,
@@ -202,7 +224,7 @@ class _Sent:
 
     def look(self, told: queue.SimpleQueue[tuple[str, str, object]]) -> None:
         """Nothing came for a while: whether there is still something to wait for."""
-        status = self._future.status
+        status = self._future.status if _alive(self._client) else "lost"
         if status == "pending":
             if time.monotonic() - self._counted > _COUNT:
                 self._counted = time.monotonic()
@@ -213,9 +235,8 @@ class _Sent:
     def _count(self) -> None:
         """Whether there is a worker for it. What has begun is somebody's; when that one is lost, dask asks others."""
         found = _hosts(self._client)
-        needs = self._task.needs
-        able = [host for host in found if all(host.resources.get(name, 0) >= n for name, n in needs.items())]
-        if self._pin is not None and all(host.address != self._pin for host in found):
+        needs, able = self._task.needs, self._able(found)
+        if self._pins and self._pins.isdisjoint(host.address for host in found):
             self.drop()
             self._moved += 1
             if self._moved > self._link.retries:
@@ -229,6 +250,23 @@ class _Sent:
                 f"no worker of {self._link.address} can do {self._task.name}, which needs {_words(needs)}, since "
                 f"{self._link.timeout:.0f} s (executor.timeout): {there}"
             )
+
+    def _able(self, found: Iterable[Host]) -> list[Host]:
+        needs = self._task.needs
+        return [host for host in found if all(host.resources.get(name, 0) >= n for name, n in needs.items())]
+
+    def elsewhere(self, error: BaseException, say: Callable[[str], None]) -> bool:
+        """Whether it is given to another worker, for it was the host's fault that it failed."""
+        self._failed.add(self._runs_on)
+        if not isinstance(error, InfraError) or isinstance(error, Aborted) or len(self._failed) > self._link.retries:
+            return False
+        if all(host.name in self._failed for host in self._able(_hosts(self._client))):
+            return False
+        say(f"{error}; {self._task.name} once more, elsewhere")
+        self.drop()
+        self._runs_on = ""
+        self._future = self._submit()
+        return True
 
     def _trouble(self, status: str) -> InfraError:
         name = self._task.name
@@ -247,6 +285,11 @@ class _Sent:
         """Nobody waits for it any more: if it runs, the worker ends it."""
         with contextlib.suppress(Exception):
             self._future.cancel()
+
+
+def _alive(client: Any) -> bool:
+    """Whether a client has its scheduler; one that has lost it has given up its tasks."""
+    return bool(client.status == "running")
 
 
 def _hosts(client: Any) -> tuple[Host, ...]:

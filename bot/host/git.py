@@ -7,12 +7,13 @@ the transports that were asked for (docs/architecture.md, Security).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -29,8 +30,11 @@ _ADDING = threading.Lock()  # `git worktree prune` may take away what an `add` b
 _NETWORK = 3600.0  # seconds for a clone or a fetch
 _HEX = re.compile(r"[0-9a-f]{40}\Z")
 _RELEASE = re.compile(r"v?(\d+(?:\.\d+){1,2}(?:-rc\d+)?)\Z")
-_FIELDS = "%H%x00%P%x00%s%x00%an%x00%ae%x00%aI%x00%cI%x00%B"
-_IDENTITY = {
+_FIELDS = "%H%x00%P%x00%s%x00%aN%x00%aE%x00%aI%x00%cI%x00%B"
+_MAILMAP = "mailmap.blob=HEAD:.mailmap"  # today's, whatever is checked out; none, if there is no such file
+MADE, POSTED = "refs/bot", "refs/bot/posted"
+"""Where commits are kept that are made here, and among them those that somebody posted."""
+IDENTITY = {  # of commits that are made here: the same each time, so that their ids are, too
     "GIT_AUTHOR_NAME": "bot",
     "GIT_AUTHOR_EMAIL": "bot@localhost",
     "GIT_AUTHOR_DATE": "2000-01-01T00:00:00+00:00",
@@ -161,6 +165,11 @@ class Repository:
                 said.seek(0)
                 raise InfraError(f"{self.path}: git {args[0]} exited {status}: {_text(said.read()).strip()}")
 
+    @property
+    def objects(self) -> Path:
+        """Where its objects are, those of a linked worktree too."""
+        return Path(self._call("rev-parse", "--path-format=absolute", "--git-path", "objects").removesuffix("\n"))
+
     # -- names ---------------------------------------------------------------------------------------------------
 
     def resolve(self, name: str) -> Sha:
@@ -215,7 +224,34 @@ class Repository:
                 found.setdefault(f"v{match[1]}", sha)
         return found
 
+    def candidate(self, tip: Sha) -> str | None:
+        """The release candidate that a tip is or comes after (`v5.0.0-rc1`), until the release or another one."""
+        version = re.fullmatch(r"\d+\.\d+\.(\d+)\s*", self.file(tip, "VERSION") or "")
+        if version is None or int(version[1]) < 90:  # 5.0.0-rc1 is 4.2.91: only the subject tells of what it is one
+            return None
+        said = self._call("log", "-1", "--format=%s", tip, "--", "VERSION")
+        named = re.match(r"Update version for (v\d+\.\d+\.\d+-rc\d+) release", said)
+        return named[1] if named else None
+
     # -- reading history -----------------------------------------------------------------------------------------
+
+    def head(self) -> Sha | None:
+        """The commit of HEAD; None in a repository without one."""
+        return self._try("rev-parse", "--verify", "--quiet", "--end-of-options", "HEAD^{commit}")
+
+    def linear(self, after: Sha | None, head: Sha) -> list[Sha]:
+        """Commits of head's history in their order, oldest first, without those of `after`'s.
+
+        All of them if there is no `after`; none but head if `after` is not there any more: history was rewritten.
+        """
+        if after is not None and self._try("cat-file", "-e", f"{after}^{{commit}}") is None:
+            return [head]
+        return self._call("rev-list", "--reverse", head, *([f"^{after}"] if after else [])).split()
+
+    def newest(self, count: int) -> list[Sha]:
+        """The last commits of HEAD's history, newest first; none in a repository without one."""
+        head = self.head()
+        return [] if head is None else self._call("rev-list", f"--max-count={count}", head).split()
 
     def commit(self, sha: Sha) -> Commit:
         """What there is to say of one commit."""
@@ -227,7 +263,7 @@ class Repository:
         found: dict[Sha, Commit] = {}
         for start in range(0, len(wanted), 500):
             part = wanted[start : start + 500]
-            out = self._call("log", "--no-walk=unsorted", "-z", f"--format={_FIELDS}", *part)
+            out = self._call("-c", _MAILMAP, "log", "--no-walk=unsorted", "-z", f"--format={_FIELDS}", *part)
             fields = out.split("\0")  # no field can hold a NUL: git itself ends names and messages there
             for i in range(0, len(fields) - 7, 8):
                 sha, parents, subject, author, email, date, committed, body = fields[i : i + 8]
@@ -249,11 +285,23 @@ class Repository:
 
     def bases(self, sha: Sha) -> list[Sha]:
         """The newest commits of sha's history that a branch, a tag or HEAD has: itself, as a rule."""
-        head = self._try("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
-        known = ("--branches", "--tags", "--remotes", *([head] if head else []))
-        out = self._call("rev-list", "--boundary", sha, "--not", *known)
+        out = self._call("rev-list", "--boundary", sha, "--not", *self._vouched())
         lines = out.split()
         return [line[1:] for line in lines if line.startswith("-")] if lines else [sha]
+
+    def posted(self, sha: Sha) -> bool:
+        """Whether a commit is of a series that somebody posted, or stands on one; not if a branch, a tag or HEAD has
+        it, for then a person took it in."""
+        if not self._call("for-each-ref", "--count=1", POSTED):
+            return False
+        theirs = self._call("rev-list", f"--glob={POSTED}/*", "--not", *self._vouched()).split()
+        own = self._call("rev-list", sha, "--not", *self._vouched()).split()
+        return not set(theirs).isdisjoint(own)
+
+    def _vouched(self) -> tuple[str, ...]:
+        """What names the commits that are upstream's, or that a person has on a branch."""
+        head = self._try("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+        return ("--branches", "--tags", "--remotes", *([head] if head else []))
 
     def holding(self, older: Sha, shas: Iterable[Sha]) -> set[Sha]:
         """Those of some commits that have an older one in their history, itself included: one walk for all of them."""
@@ -271,6 +319,26 @@ class Repository:
         against = ("--diff-merges=first-parent", "--no-renames", "--no-ext-diff")
         out = self._call("log", "-1", *against, "--format=", "--name-only", "-z", sha)
         return tuple(p for p in out.split("\0") if p)
+
+    def present(self, sha: Sha, paths: Iterable[str], tip: Sha) -> tuple[str, ...]:
+        """What files that a commit changes are called at `tip`, as far as they are there or were renamed since."""
+        wanted, there = list(paths), self.tree(tip)
+        if not there.issuperset(wanted):
+            asked = ("-r", "-z", "-M", "--diff-filter=R", "--name-status", "--no-ext-diff")
+            fields = self._call("diff-tree", *asked, sha, tip).split("\0")[:-1]
+            renamed = dict(zip(fields[1::3], fields[2::3], strict=True))
+            wanted = [renamed.get(path, path) for path in wanted]
+        return tuple(path for path in wanted if path in there)
+
+    def mapped(self, people: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+        """(name, address) of people as today's .mailmap has them."""
+        lines = [f"{name} <{address}>".strip() for name, address in people]
+        with tempfile.TemporaryFile() as asked:
+            asked.write("".join(f"{line}\n" for line in lines).encode(errors="surrogateescape"))
+            asked.seek(0)
+            out = b"".join(self.stream("-c", _MAILMAP, "check-mailmap", "--stdin", stdin=asked))
+        answers = (line.rpartition("<") for line in _text(out).splitlines())
+        return tuple((name.strip(), address.removesuffix(">")) for name, _, address in answers)
 
     def changes(self, sha: Sha, others: Sequence[Sha]) -> dict[Sha, tuple[Change, ...]]:
         """What each other commit has to change to be like sha; those that are not in this repository are left out.
@@ -319,6 +387,12 @@ class Repository:
         """Commits of any branch whose message names sha (by 8 digits or more), newest first."""
         return self._call("log", "--all", "--format=%H", "--fixed-strings", f"--grep={sha[:8]}").split()
 
+    def saying(self, texts: Iterable[str], but: Sha) -> list[Sha]:
+        """Commits anywhere in the clone, not in the history of `but`, whose message has one of some texts, newest
+        first."""
+        wanted = [f"--grep={text}" for text in dict.fromkeys(texts)]
+        return self._call("log", "--all", "--format=%H", "--fixed-strings", *wanted, "--not", but).split()
+
     def fixes_since(self, sha: Sha, tips: Iterable[Sha]) -> list[tuple[Sha, tuple[str, ...]]]:
         """Commits with a `Fixes:` line that a tip has and sha has not, newest first, and the paths they change."""
         wanted = ("--no-merges", "--no-renames", "-i", "-E", "--grep=^[[:blank:]]*fixes[[:blank:]]*:")
@@ -333,6 +407,24 @@ class Repository:
         """A file's text in a commit's tree, or None if it is not there."""
         status, out, _ = self._execute("cat-file", "blob", f"{sha}:{path}")
         return out if status == 0 else None
+
+    def blob(self, oid: str, limit: int) -> bytes:
+        """The first bytes of a blob, at most so many."""
+        data = b""
+        with Path(os.devnull).open("rb") as nothing:
+            pieces = self.stream("cat-file", "blob", oid, stdin=nothing)
+            with contextlib.closing(pieces):
+                while len(data) < limit and (piece := next(pieces, b"")):
+                    data += piece
+        return data[:limit]
+
+    def files(self, shas: Iterable[Sha], path: str, limit: int) -> Iterator[bytes]:
+        """What a file holds in each of some commits that have it, by one git for all; not those of more bytes."""
+        with tempfile.TemporaryFile() as names:
+            names.writelines(f"{sha}:{path}\n".encode() for sha in shas)
+            names.seek(0)
+            with contextlib.closing(self.stream("cat-file", "--batch", stdin=names)) as pieces:
+                yield from _blobs(pieces, limit)
 
     def has_word(self, sha: Sha, word: str) -> bool:
         """Whether some file of a commit's tree has a word. Raises `InfraError` if git cannot read the tree."""
@@ -436,7 +528,7 @@ class Repository:
             if isinstance(done, Conflict):
                 return done
             head = done
-        self._call("update-ref", f"refs/bot/{head}", head)
+        self._call("update-ref", f"{MADE}/{head}", head)
         return head
 
     def _apply(self, head: Sha, op: Op) -> Sha | Conflict:
@@ -466,7 +558,7 @@ class Repository:
         argv = ["commit-tree", tree, "-m", message]
         for parent in parents:
             argv += ["-p", parent]
-        return self._call(*argv, env=_IDENTITY).strip()
+        return self._call(*argv, env=IDENTITY).strip()
 
 
 def clone(
@@ -513,6 +605,30 @@ def clone(
 def is_local(url: str) -> bool:
     """True for a path or file:// URL."""
     return url.startswith(("/", "./", "../", "file://")) or ("://" not in url and ":" not in url)
+
+
+def _blobs(pieces: Iterable[bytes], limit: int) -> Iterator[bytes]:
+    """The blobs that `git cat-file --batch` tells; what is not there, or longer, is passed over."""
+    held, over = bytearray(), 0  # what was not looked at yet; how much of what is to come need not be
+    for piece in pieces:
+        held += piece[over:]
+        over = max(over - len(piece), 0)
+        at = 0
+        while (end := held.find(b"\n", at)) >= 0:
+            told = held[at:end].split()
+            if len(told) != 3 or not told[2].isdigit():  # `... missing`
+                at = end + 1
+                continue
+            size = int(told[2])
+            after = end + 1 + size + 1
+            if after > len(held):
+                if size > limit:
+                    at, over = len(held), after - len(held)
+                break
+            if size <= limit and told[1] == b"blob":
+                yield bytes(held[end + 1 : after - 1])
+            at = after
+        del held[:at]
 
 
 def _text(data: str | bytes) -> str:

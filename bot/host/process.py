@@ -262,8 +262,8 @@ def _start(
 def _feed(process: subprocess.Popen[bytes], data: bytes) -> None:
     try:
         assert process.stdin is not None  # noqa: S101 - narrows the type; PIPE was asked for
-        process.stdin.write(data)
-        process.stdin.close()
+        with process.stdin as pipe:
+            pipe.write(data)
     except (BrokenPipeError, ValueError):
         pass  # it ended without reading all; its exit code tells
 

@@ -58,6 +58,7 @@ class BuildSettings:
     recipes: tuple[Recipe, ...]
     submodules: Mapping[str, Submodule] = field(default_factory=dict)
     jobs: int = 0  # 0: one per core
+    parallel: int = 1  # builds at a time, each with a tree of its own; what else is to be built waits its turn
     timeout: float = 3600.0  # seconds for one build
     cache: Path | None = None  # where artifacts are kept, for many hosts if they share it; None: in the work directory
     cache_size: int = 10 * 2**30  # bytes of artifacts kept, compressed; least recently used go first
@@ -102,6 +103,7 @@ class Build:
     log: str = ""
     same_as: Sha | None = None  # the commit that was built, if this one shares its binary
     host: str = ""  # name of the worker that built it; "": the coordinator itself
+    tools: str = ""  # the toolchain, and a digest of every version in it: "gcc 12.2.0, Debian 12 (0f3a9c21)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,4 +16,4 @@ class Link:
     key: Path
     timeout: float = 300.0  # that a test waits for a worker that could do it
     lost: float = 30.0  # silence after which the other side is lost
-    retries: int = 2  # times that a test is begun anew because its worker was lost
+    retries: int = 2  # times that a test is begun anew because its worker was lost, or its host failed

@@ -28,6 +28,8 @@ class ReportSettings:
     archive: str | None = None
     owner: str | None = None
     approval: bool = True  # a person approves each mail before it may be sent
+    no_cc: tuple[str, ...] = ()  # patterns of addresses that are never put into a mail
+    answers: str | None = None  # what lines begin with that are for the bot; None: answers are not read
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,15 @@ class Related:
 
 
 @dataclass(frozen=True, slots=True)
+class Readers:
+    """Who is to know of a commit, each as (name, address), by today's MAINTAINERS and .mailmap."""
+
+    reviewers: tuple[tuple[str, str], ...] = ()  # who stand in its Reviewed-by and Acked-by
+    maintainers: tuple[tuple[str, str], ...] = ()  # of the files that it changes
+    migration: tuple[tuple[str, str], ...] = ()  # maintainers of migration
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """All that a mail, page or JSON about one regression may say. Each claim in it was measured; None: not measured."""
 
@@ -114,4 +125,5 @@ class Report:
     course: Course | None = None  # what the search believed step by step; None: not recorded
     sides: SideTest | None = None  # None: no side is pinned, or it was not tested
     related: tuple[Related, ...] = ()  # other regressions that may have a common cause with this one
+    readers: Readers | None = None  # of the culprit; None: not looked up
     cured: bool = False  # searched was what cured the failure: `good`, the older end, fails and `bad` passes

@@ -23,6 +23,14 @@ class Attribution:
     why: str = ""
 
 
+class SideTests(StrEnum):
+    """What becomes of a search whose pinned side has to be searched."""
+
+    TURN = "turn"  # that side's branch is searched instead
+    TELL = "tell"  # it is made all the same; what it finds is "exposed by"
+    OFF = "off"  # nobody looks
+
+
 class Side(StrEnum):
     """The side that is to be searched."""
 

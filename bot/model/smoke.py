@@ -23,6 +23,9 @@ PRECOPY = "precopy"
 METHODS = (PRECOPY, "ping-pong", "exec", "savevm", "multifd", "postcopy")
 """Names of all migration methods."""
 
+SWEEPS = ("each_tip", "nightly")
+"""Names of the sections of the configuration that say which part of the matrix is run."""
+
 TCG = "tcg"
 """The accelerator of qemu-system-* without -accel."""
 
@@ -207,12 +210,14 @@ class SmokeSettings:
     """How smokes are run. Times in seconds.
 
     `memory` maps patterns of machine types (fnmatch) to -m values, first fit; `script` replaces the built-in migration.
+    A destination that the reproducer of a report still finds there after `reproducer_wait` has loaded the stream.
     """
 
     memory: Mapping[str, str] = field(default_factory=lambda: {"pseries*": "256M", "*": "128M"})
     deadline: float = 60.0
     script: str | None = None
     machines: tuple[MachineOptions, ...] = ()
+    reproducer_wait: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,6 +339,13 @@ class Run:
     setup: str = ""  # digest of all that the outcome depends on besides the commit; runs compare only within one setup
     fixups: tuple[Sha, ...] = ()  # commits that were picked onto it, for as it is it cannot be tested
     host: str = ""  # name of the worker that built and ran it; "": the coordinator itself
+    toolchain: str = ""  # that built the commit (`Build.tools`); "": not known, or no build
+    beside: tuple[Outcome, ...] = ()  # what the case's other runs on the commit came to, where they do not agree
+
+    @property
+    def flaky(self) -> bool:
+        """Whether it failed and another run of the case on the commit passed."""
+        return Outcome.PASS in self.beside
 
     @property
     def outcome(self) -> Outcome:

@@ -1,19 +1,16 @@
-"""From what a person typed to cases: clone, ends, sides, profile, machine types. Each wrong word has its error."""
+"""From what a person typed to cases: sides, profile, machine types. Each wrong word has its error."""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
-import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bot.config import Config
 from bot.errors import UserError
-from bot.host.git import Repository, clone
-from bot.model import METHODS, PRECOPY, TCG, Baseline, Case, Direction, Inventory, Profile, Sha
-from bot.progress import Progress
+from bot.model import METHODS, PRECOPY, TCG, Baseline, Case, Direction, Inventory, Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,36 +77,6 @@ def tailored(
         return profile
     digest = hashlib.sha256(repr(changed).encode()).hexdigest()[:8]
     return replace(changed, name=f"{base.name}-{digest}")
-
-
-def open_clone(config: Config, work: Path, repo: Path | None, progress: Progress, stop: threading.Event) -> Repository:
-    """The clone to read: `repo`, else the QEMU clone we are in, else the bot's own copy of upstream, fetched now."""
-    if repo is not None:
-        return Repository(repo)
-    try:
-        here = Repository(Path.cwd())
-        tip = here.resolve("HEAD")
-        if here.entry(tip, "VERSION") and here.entry(tip, "migration") and here.entry(tip, "hw"):
-            progress.say(f"using the clone in {here.path}, nothing is fetched")
-            return here
-    except UserError:
-        pass  # not in a clone
-    return clone(config.upstream.url, work / "upstream.git", say=progress.say, stop=stop)
-
-
-def ends(text: str, repository: Repository) -> tuple[tuple[str, Sha], tuple[str, Sha]]:
-    """(name, commit) of GOOD and of BAD. Raises `UserError` for what is no range, or names nothing."""
-    good_name, dots, bad_name = text.partition("..")
-    if not dots or not good_name or not bad_name or bad_name.startswith("."):
-        raise UserError(f"{text!r}: not a range; write GOOD..BAD, e.g. v9.0.0..master")
-    good, bad = repository.resolve(good_name), repository.resolve(bad_name)
-    if good == bad:
-        raise UserError(f"{text}: both ends are {good[:12]}; there is nothing between them")
-    if repository.is_ancestor(bad, good):
-        raise UserError(
-            f"{text}: BAD is an ancestor of GOOD; to find the commit that fixed something, swap their meaning"
-        )
-    return (good_name, good), (bad_name, bad)
 
 
 def target_of(config: Config, target: str | None) -> str:

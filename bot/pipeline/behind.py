@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from bot.core import matrix
 from bot.core.hints import Effect, Hint
-from bot.model import Binary, Case, Direction, Expected, Profile, Run, Sha, SmokeSettings
-from bot.pipeline.bench import Bench
+from bot.model import Binary, Case, Direction, Expected, Profile, Run, SmokeSettings
 from bot.pipeline.hints import Pair, compare
 from bot.progress import Progress
 from bot.smoke.control import Controls
@@ -47,16 +46,6 @@ def behind(
         device = run.signature.device if run.signature else None
         found.setdefault(name, []).extend(str(hint) for hint in hints if _may_break(hint, device))
     return {name: tuple(dict.fromkeys(lines)) for name, lines in found.items()}
-
-
-def behind_commit(
-    desk: Bench, commit: Sha, runs: Iterable[Run], expected: Mapping[Case, Expected]
-) -> dict[str, tuple[str, ...]]:
-    """`behind` for runs on a commit."""
-    rig = desk.rig
-    return behind(
-        runs, expected, rig.profiles, rig.smoke, lambda case: rig.sides(commit, case), desk.progress, desk.stop
-    )
 
 
 def _weight(case: Case, profiles: Mapping[str, Profile]) -> tuple[int, tuple[int, ...]]:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import re
 import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from bot.build.builder import Builder
 from bot.config import Config
-from bot.errors import UserError
+from bot.errors import InfraError, UserError
 from bot.host.executor import Remote
 from bot.host.git import Repository
 from bot.host.sandbox import end_strays
-from bot.model import Baseline, Build, BuildKind, Case, Direction, Inventory, Outcome, Profile, Run
+from bot.model import Baseline, Build, BuildKind, Case, Direction, Inventory, Outcome, Profile, Run, Sha
 from bot.pipeline.confining import sandbox
+from bot.pipeline.local import at_once
 from bot.progress import Progress
 from bot.smoke.golden import Goldens
 from bot.smoke.inspect import inspect
@@ -28,7 +28,7 @@ from bot.worker import Rig, installed
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """Everything but the question. `clock` gives seconds since the epoch."""
+    """Everything but the question."""
 
     config: Config
     work: Path
@@ -37,13 +37,12 @@ class Bench:
     rig: Rig
     progress: Progress
     stop: threading.Event
-    clock: Callable[[], float] = time.time
     remote: Remote | None = None  # who performs the tests of searches; None: this process
 
     def keep(self, fact: Build | Run) -> None:
         """Record a fact, with the time it became known. That a build came from the cache is kept once."""
         if isinstance(fact, Run):
-            self.store.record(replace(fact, at=self.clock()))
+            self.store.record(replace(fact, at=self.store.clock()))
         elif fact.kind is not BuildKind.CACHED or not self._recorded(fact):
             self.store.record(fact)
 
@@ -87,18 +86,19 @@ def answers(runs: Iterable[Run]) -> list[Run]:
     return [run for run in runs if run.outcome not in (Outcome.INFRA, Outcome.NOT_BUILT)]
 
 
-def work_directory(path: Path) -> Path:
-    """The directory, made if need be. Raises `UserError` if it cannot be written."""
+def of_today(bench: Bench, runs: Iterable[Run]) -> list[Run]:
+    """Runs of commits that the same toolchain would build today; of another host's builds that is not known."""
+
+    known = cache(lambda commit, target: toolchain(bench, commit, target))
+    return [run for run in runs if run.host or not run.toolchain or run.toolchain == known(run.commit, run.case.target)]
+
+
+def toolchain(bench: Bench, commit: Sha, target: str) -> str:
+    """What builds a commit today; "": it cannot be built with these settings, or the clone has lost it."""
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        probe = path / f".probe-{os.getpid()}"
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be used as work directory: {error.strerror}; give another with -C DIR"
-        ) from error
-    return path.resolve()
+        return bench.rig.builder.toolchain(commit, target)
+    except (UserError, InfraError):
+        return ""
 
 
 def bench(
@@ -111,9 +111,14 @@ def bench(
     baselines: Iterable[Baseline],
     profiles: Iterable[Profile],
     remote: Remote | None = None,
+    clock: Callable[[], float] = time.time,
 ) -> Bench:
-    """A bench with these baselines and profiles. Raises `UserError` for a baseline that cannot be had."""
-    used = {baseline.name: newest(repository, baseline) for baseline in baselines}
+    """A bench with these baselines and profiles; `clock` gives seconds since the epoch.
+
+    Raises `UserError` for a baseline that cannot be had.
+    """
+    store = Store(work, clock)
+    used = {baseline.name: in_use(repository, baseline, store) for baseline in baselines}
     refs = {b.name: _resolve(repository, b) for b in used.values() if b.ref is not None}
     scratch = work / "scratch"
     scratch.mkdir(exist_ok=True)
@@ -133,12 +138,35 @@ def bench(
         goldens=Goldens(work / "goldens"),
         sandbox=box,
     )
-    return Bench(config, work, repository, Store(work), rig, progress, stop, remote=remote)
+    config = config.without(store.replies.no_cc())
+    return Bench(config, work, repository, store, rig, progress, stop, remote=remote)
 
 
-def at_once(config: Config) -> int:
-    """Smokes at the same time. One more than there are cores: now and then each waits for a disk or a socket."""
-    return config.executor.smokes or (os.cpu_count() or 1) + 1
+def in_use(repository: Repository, baseline: Baseline, store: Store) -> Baseline:
+    """A baseline that is a series as the release that the watch has it as, else as the newest."""
+    series = SERIES.fullmatch(baseline.ref or "")
+    used = store.releases.used().get(baseline.name) if series else None
+    if series is None or used is None or not used.ref.startswith(f"v{series[1]}."):
+        return newest(repository, baseline)
+    try:
+        repository.resolve(used.ref)
+    except UserError:  # a tag that upstream took back
+        return newest(repository, baseline)
+    return replace(baseline, ref=used.ref)
+
+
+def having(bench: Bench, cases: Iterable[Case]) -> Bench:
+    """The bench with the releases, too, that cases name and that are baselines no more (`watch.releases`): as the watch
+    had them last."""
+    rig = bench.rig
+    gone = {case.baseline for case in cases if case.baseline} - set(rig.baselines)
+    found = {name: bench.store.releases.last(name) for name in gone}
+    more = {name: release for name, release in found.items() if release is not None}
+    if not more:
+        return bench
+    baselines = {**rig.baselines, **{name: Baseline(name, ref=release.ref) for name, release in more.items()}}
+    refs = {**rig.refs, **{name: release.sha for name, release in more.items()}}
+    return replace(bench, rig=replace(rig, baselines=baselines, refs=refs))
 
 
 def newest(repository: Repository, baseline: Baseline) -> Baseline:
@@ -146,7 +174,7 @@ def newest(repository: Repository, baseline: Baseline) -> Baseline:
 
     Raises `UserError` if there is no such release.
     """
-    series = _POINT.fullmatch(baseline.ref or "")
+    series = SERIES.fullmatch(baseline.ref or "")
     if series is None:
         return baseline
     branches = repository.branches()
@@ -157,7 +185,8 @@ def newest(repository: Repository, baseline: Baseline) -> Baseline:
     return replace(baseline, ref=max(found, key=lambda name: int(name.rpartition(".")[2])))
 
 
-_POINT = re.compile(r"v?(\d+\.\d+)\.x")
+SERIES = re.compile(r"v?(\d+\.\d+)\.x")
+"""A `ref` that stands for a series: `v10.0.x`."""
 
 
 def _resolve(repository: Repository, baseline: Baseline) -> str:
@@ -165,12 +194,3 @@ def _resolve(repository: Repository, baseline: Baseline) -> str:
         return repository.resolve(baseline.ref or "")
     except UserError as error:
         raise UserError(f"baseline {baseline.name}: {error}") from error
-
-
-def host() -> str:
-    """The machine in a phrase, as reports say it."""
-    try:
-        name = platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())
-    except OSError:
-        name = platform.system()
-    return f"{platform.machine()}, {name}, {os.cpu_count()} cores"

@@ -6,7 +6,6 @@ import math
 import statistics
 import threading
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 
 from bot.bisect.log import render
@@ -21,37 +20,34 @@ from bot.host.git import Repository
 from bot.host.lock import coordinator
 from bot.model import (
     PRECOPY,
-    BadAtGoodEnd,
     Baseline,
     BuildKind,
     Case,
     Direction,
-    Finding,
     FirstBad,
-    FirstFixed,
-    Flaky,
-    Inconclusive,
     Inventory,
     MergeConflict,
-    NotReproduced,
     Profile,
     Question,
     Regression,
     Report,
     Sha,
     SideTest,
+    SideTests,
     Signature,
     Suspects,
     Sweep,
 )
 from bot.pipeline import logs
-from bot.pipeline.asking import Sides, cases_of, ends, known_machines, not_run, open_clone, target_of
+from bot.pipeline.asking import Sides, cases_of, known_machines, not_run, target_of
 from bot.pipeline.begun import noted
 from bot.pipeline.bench import Bench, bench, other_inventory
+from bot.pipeline.exits import exit_code
 from bot.pipeline.hands import performer, remote
 from bot.pipeline.investigate import Asked, investigate
 from bot.pipeline.known import in_history, known
 from bot.pipeline.publish import publish
+from bot.pipeline.revisions import ends, open_clone
 from bot.pipeline.siblings import named
 from bot.pipeline.sides import Elsewhere, turned_bench, turned_case
 from bot.progress import Progress
@@ -59,19 +55,6 @@ from bot.report.render import summary
 from bot.report.words import name
 from bot.terminal import duration
 from bot.worker import COMMAND, CommandRig, Rig, inventories
-
-_EXITS: dict[type, int] = {
-    FirstBad: 0, FirstFixed: 0,
-    Suspects: 3, NotReproduced: 4, BadAtGoodEnd: 5, Flaky: 6, MergeConflict: 7, Inconclusive: 8
-}  # fmt: skip
-
-
-class SideTests(StrEnum):
-    """What becomes of a search whose pinned side has to be searched."""
-
-    TURN = "turn"  # that side's branch is searched instead
-    TELL = "tell"  # it is made all the same; what it finds is "exposed by"
-    OFF = "off"  # nobody looks
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +81,6 @@ class Request:
     siblings: tuple[str, ...] = ()  # of the pinned release, for the side test; none: those that are found
     side_test: SideTests = SideTests.TURN
     typed: tuple[str, ...] = ()  # the whole command, for `--resume`
-
-
-def exit_code(finding: Finding) -> int:
-    """0 one commit, 3 suspects, 4 bad end not bad, 5 good end not good, 6 flaky, 7 merge, 8 inconclusive."""
-    return _EXITS[type(finding)]
 
 
 def bisect(config: Config, work: Path, request: Request, progress: Progress, stop: threading.Event) -> int:
@@ -294,7 +272,8 @@ def plan(desk: Bench, good: Sha, bad: Sha, good_name: str, bad_name: str, *, bui
     measured = kinds[BuildKind.FULL] + kinds[BuildKind.INCREMENTAL]
     each = statistics.mean(measured) if measured else _SECONDS_A_BUILD
     source = f"the mean of {len(measured)} builds here" if measured else "not measured here yet"
-    disk = _GIB_A_TREE * desk.config.bisect.jobs + builds * _MIB_A_BINARY / 1024
+    trees = min(desk.config.bisect.jobs, desk.config.build.parallel)
+    disk = _GIB_A_TREE * trees + builds * _MIB_A_BINARY / 1024
     lines = [
         f"{good_name}..{bad_name}: {count} commits, about {steps} steps",
         f"builds: about {builds}, besides what is in the cache; {each:.0f} s each ({source})",

@@ -17,8 +17,9 @@ from bot.errors import InfraError, UserError
 from bot.host.git import Repository
 from bot.host.lock import coordinator
 from bot.model import Build, BuildKind, BuildStatus, Sha
-from bot.pipeline.asking import open_clone, target_of
+from bot.pipeline.asking import target_of
 from bot.pipeline.bench import Bench, bench
+from bot.pipeline.revisions import open_clone
 from bot.pipeline.telling import BAD, GOOD, INFRASTRUCTURE
 from bot.progress import Progress
 from bot.report.safe import line

@@ -29,6 +29,18 @@ def sandbox(config: Config, progress: Progress) -> Sandbox | None:
     return replace(options.sandbox, read=read)
 
 
+def demanded(config: Config, by: str) -> None:
+    """See that there will be a sandbox, for code that nobody has reviewed; no option stands above this.
+
+    Raises `UserError` that says what is missing; `by` is what the code came by.
+    """
+    refused = f"{by}: what somebody posted is built and run in a sandbox only"
+    if config.sandbox.use == "never":
+        raise UserError(f"{refused}, and sandbox.use is never; set it to auto or always")
+    if (why := escape.missing()) is not None:
+        raise UserError(f"{refused}, and there is none: {why}; `bot doctor` says what is missing")
+
+
 def _readable(name: str) -> Path:
     path = Path(name).absolute()
     if not path.exists():

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 from bot.bisect.crew import Perform
 from bot.config import Config
-from bot.errors import InfraError
 from bot.host import bundles
 from bot.host.executor import Remote, Task
 from bot.model import Build, Run, Test
@@ -76,10 +75,10 @@ class _Afar:
             order, host = self._supplied(order, lacking), lacking.host
 
     def _order(self, test: Test) -> Order:
-        rig = self.rig
+        rig, posted = self.rig, self.desk.repository.posted(test.commit)
         if isinstance(rig, CommandRig):
             setups = dict.fromkeys(test.cases, rig.setup())
-            return Order(test, setups, command=rig.argv, timeout=rig.timeout)
+            return Order(test, setups, command=rig.argv, timeout=rig.timeout, posted=posted)
         profiles = {case.profile: rig.profile(case) for case in test.cases}
         used = {case: baseline for case in test.cases if (baseline := rig.baseline(case)) is not None}
         return Order(
@@ -96,15 +95,10 @@ class _Afar:
             smoke=rig.smoke,
             recipes=self.desk.config.build.recipes,
             confined=rig.sandbox is not None,
+            posted=posted,
         )
 
     def _supplied(self, order: Order, lacking: Lacking) -> Order:
         """The order with the commits that a worker lacks, or leave to fetch them if they are too many to send."""
-        if order.bundle or order.fetch:
-            names = ", ".join(sha[:12] for sha in lacking.commits)
-            raise InfraError(
-                f"{lacking.host}: its clone has not {names}, nor what leads there, and its upstream did not bring it: "
-                "fetch it there, or give that worker a clone that has it (--repo)"
-            )
         found = bundles.pack(self.desk.repository, lacking.commits, lacking.tips)
         return replace(order, fetch=True) if found is None else replace(order, bundle=found)

@@ -43,9 +43,11 @@ from bot.model import (
     Tally,
     Test,
 )
-from bot.pipeline.bench import Bench, answers, baseline_name, host
+from bot.pipeline.bench import Bench, answers, baseline_name, of_today
 from bot.pipeline.costing import Costing
+from bot.pipeline.local import host
 from bot.pipeline.mending import Mending
+from bot.pipeline.readers import readers
 from bot.pipeline.relating import related
 from bot.pipeline.reproduce import reproduce
 from bot.pipeline.sides import Sides
@@ -75,6 +77,7 @@ class Asked:
     siblings: tuple[str, ...] = ()  # of the pinned release, as a person named them
     turn: bool = False  # give the search up where it is the pinned side that has to be searched, and can be
     sides: SideTest | None = None  # the side test that this search comes from: it is about the pinned side
+    revert: bool = True  # see whether the culprit's revert on the bad end passes
 
 
 def investigate(
@@ -96,7 +99,10 @@ def investigate(
     setup = asked.command or bench.rig.setup(question.case)
     recorded = [run for run in bench.store.runs(cases=[question.case], setups=[setup]) if run.commit not in asked.skip]
     left_out = Observation(Outcome.UNTESTABLE, message="left out by --skip")
-    known = [*answers(recorded), *(Run(sha, question.case, left_out, setup=setup) for sha in sorted(asked.skip))]
+    known = [
+        *of_today(bench, answers(recorded)),
+        *(Run(sha, question.case, left_out, setup=setup) for sha in sorted(asked.skip)),
+    ]
     limits = bench.config.bisect
     looks = None if asked.command else lambda job: look_at(job, bench.rig)
     weighing = Weighing(bench, everything, question, looks, asked.symptom)
@@ -124,7 +130,7 @@ def investigate(
         finding = _fix(bench, asked, finding, found, perform)
         found = replace(found, finding=finding)
     if isinstance(finding, FirstBad):
-        outcome = _revert(bench, asked, finding, found, perform)
+        outcome = _revert(bench, asked, finding, found, perform) if asked.revert else RevertOutcome.NOT_TRIED
         finding = replace(
             finding,
             confirmation=replace(finding.confirmation, revert=outcome),
@@ -139,7 +145,7 @@ def investigate(
     if named:
         report = _explained(bench, report, weighing)
     report = replace(report, sides=tested.result if tested else asked.sides, related=related(bench, report, dag))
-    if blamed and not asked.command:
+    if named and not asked.command:
         report = replace(report, reproduction=reproduce(bench, report))
     return report, found
 
@@ -209,7 +215,8 @@ def _composed(
     if isinstance(composed, Conflict):
         return RevertOutcome.CONFLICT
     setup = asked.command or bench.rig.setup(question.case)
-    runs = answers(bench.store.runs(commit=composed, cases=[question.case], setups=[setup], logs=False))
+    kept = bench.store.runs(commit=composed, cases=[question.case], setups=[setup], logs=False)
+    runs = of_today(bench, answers(kept))
     times = _REVERTED
     rate = min(tally.bad / tally.n for tally in failing)
     if rate < 1:
@@ -280,6 +287,7 @@ def _report(
     builds = [b for step in steps for b in step.builds]
     worked = sum(b.seconds for b in builds) + sum(r.observation.seconds for s in steps for r in s.runs)
     signature = question.signature or asked.regression.signature
+    paths = repository.paths(blamed) if blamed else None
     return Report(
         regression=replace(asked.regression, signature=signature),
         case=question.case,
@@ -304,7 +312,8 @@ def _report(
         seconds=max(seconds, worked / bench.config.bisect.jobs),  # one that was gone on with took time before, too
         fixed_by=later_fixes(repository, culprit) if culprit else None,
         profile=None if asked.command else bench.rig.profile(question.case),
-        paths=repository.paths(blamed) if blamed else None,
+        paths=paths,
+        readers=readers(repository, question.bad, culprit, paths or ()),
         course=course(found.bisection),
         cured=question.cured,
     )

@@ -6,13 +6,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from typing import TYPE_CHECKING
 
 from bot.config import Config
 from bot.core import expected
 from bot.core.expected import Contains
 from bot.errors import UserError
-from bot.host.git import Repository
 from bot.model import Case, Exclusion, Expected, Run, Sha
+
+if TYPE_CHECKING:
+    from bot.host.git import Repository
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +28,14 @@ class Known:
     contains: Contains
 
     @property
+    def excluded(self) -> tuple[Exclusion, ...]:
+        """Machine types that are not run, and why."""
+        return tuple(e for e in self.exclusions if not expected.ended(e, today=self.today, contains=self.contains))
+
+    @property
     def exclude(self) -> tuple[str, ...]:
         """Patterns of the machine types that are not run."""
-        holding = (e for e in self.exclusions if not expected.ended(e, today=self.today, contains=self.contains))
-        return tuple(pattern for entry in holding for pattern in entry.machines)
+        return tuple(pattern for entry in self.excluded for pattern in entry.machines)
 
     def explained(self, runs: Iterable[Run]) -> Mapping[Case, Expected]:
         """The cases whose failure is known, each with the entry that knows it."""

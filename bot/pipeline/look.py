@@ -1,98 +1,75 @@
-"""What was found, read from the store: `bot list`, `show`, `report`, `status`, `site`. Runs nothing."""
+"""What was found, read from the store: `bot list` and `bot report`. Runs nothing."""
 
 from __future__ import annotations
 
 import json
-import time
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bot.config import Config
 from bot.core.matrix import machine_ranges
+from bot.core.outbox import ANSWER, Item
 from bot.errors import UserError
-from bot.host.disk import free
-from bot.host.git import Repository
-from bot.model import BuildKind, Regression
-from bot.pipeline.publish import write_site
-from bot.report import data, reasons, render
+from bot.model import Regression
 from bot.report.deliver import write
 from bot.report.safe import line
-from bot.store.store import Entry, Store
-from bot.terminal import duration
+from bot.store.store import Mail, Store, number
 
 
-def _when(seconds: float) -> str:
+def when(seconds: float) -> str:
+    """Seconds since the epoch as people read them, in UTC."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def _machines(regression: Regression) -> str:
+def machines(regression: Regression) -> str:
+    """The machine types of a regression's cases, neighbours folded to ranges."""
     names = {case.machine for case in regression.cases}
     return ", ".join(machine_ranges(names, names))
 
 
-def list_(work: Path, as_json: bool) -> int:
-    """Print one line a regression, newest first."""
-    entries = list(reversed(Store(work).regressions()))
+def list_(work: Path, as_json: bool, states: Collection[str] = ()) -> int:
+    """Print one line a regression, newest first: those in some states, or all, then series that break something."""
+    store = Store(work)
+    entries = [e for e in reversed(store.regressions()) if not states or e.state in states]
+    series = [] if states else list(reversed(store.series.entries()))
     if as_json:
         rows = [
             {
-                "id": e.regression.id, "state": e.state, "opened": e.opened, "finding": e.finding,
+                "id": e.regression.id, "state": e.state, "note": e.record.note, "opened": e.opened,
+                "finding": e.finding,
                 "signature": str(e.regression.signature), "key": e.regression.signature.key,
                 "good": e.regression.good, "bad": e.regression.bad, "branch": e.regression.branch,
                 "cases": [case.id for case in e.regression.cases],
             }
             for e in entries
         ]  # fmt: skip
-        print(json.dumps({"schema": 1, "regressions": rows}, indent=1))
+        told = [{"id": one.id, "found": one.at, **json.loads(one.headline)} for one in series]
+        print(json.dumps({"schema": 1, "regressions": rows, "series": told}, indent=1))
         return 0
-    if not entries:
-        print("no regressions; `bot run --once` looks for them")
+    if not entries and not series:
+        print("no regression is in that state" if states else "no regressions; `bot run --once` looks for them")
+    width = max((len(e.state) for e in entries), default=0)
     for e in entries:
         found, failure = e.finding or "search not done", line(str(e.regression.signature))
-        print(f"{e.regression.id}  {e.state:6}  {found:15}  {failure}  {_machines(e.regression)}")
+        note = f"  ({line(e.record.note)})" if e.record.note else ""
+        print(f"{e.regression.id}  {e.state:{max(width, 6)}}  {found:15}  {failure}  {machines(e.regression)}{note}")
+    for one in series:
+        told = json.loads(one.headline)
+        what = "; ".join(f"{patch['patch']}: {patch['machines']}" for patch in told["patches"])
+        print(f"{one.id}  {'series':{max(width, 6)}}  {what}  ({told['subject']})")
     return 0
 
 
-def show(work: Path, regression_id: str, as_json: bool) -> int:
-    """Print a regression: the finding with its figures, the steps, what holds its mail."""
+def report(work: Path, regression_id: str, kind: str | None, eml: Path | None) -> int:
+    """Print the last mail (of a kind) of a regression or series, or write it to a file and say what holds it back."""
     store = Store(work)
-    entry = store.regressions(regression_id)[0]
-    if entry.report is None:
-        print(_pending(entry))
-        return 0
-    if as_json:
-        print(entry.report, end="")
-        return 0
-    report = data.load(entry.report, regression_id)
-    print(f"{entry.regression.id}, {entry.state}, opened {_when(entry.opened)}")
-    print(render.summary(report), end="")
-    print("  steps:")
-    for step in report.steps:
-        outcomes = ", ".join(dict.fromkeys(str(run.outcome) for run in step.runs))
-        print(f"    {step.commit.short}  {step.verdict:4}  {step.why}: {len(step.runs)} runs, {outcomes or 'none'}")
-    for text in reasons.lines(report):
-        print(f"  {text}")
-    for mail in store.mails(regression_id):
-        held = f"held: {'; '.join(mail.held)}" if mail.held else "free to be sent"
-        print(f"  mail {mail.message_id}, {mail.kind}, {_when(mail.created)}, {held}")
-    return 0
-
-
-def _pending(entry: Entry) -> str:
-    r = entry.regression
-    return (
-        f"{r.id}, {entry.state}, opened {_when(entry.opened)}: {line(str(r.signature))}\n"
-        f"  {_machines(r)}; {r.good[:12]}..{r.bad[:12]}; the search is not done: `bot run --once` goes on with it"
-    )
-
-
-def report(config: Config, work: Path, regression_id: str, eml: Path | None) -> int:
-    """Print the regression's mail, or write it to a file and say what holds it back."""
-    store = Store(work)
-    store.regressions(regression_id)
-    mails = store.mails(regression_id)
+    store.known(regression_id)
+    mails = [mail for mail in store.mails(regression_id) if kind is None or mail.kind == kind]
+    if kind == ANSWER:
+        mails = [_answer(store, item) for item in store.outbox.items(number(regression_id)) if item.kind == kind]
     if not mails:
-        raise UserError(f"{regression_id}: has no mail: `bot show {regression_id}` says how its search ended")
+        what = f"mail of kind {kind}" if kind else "mail"
+        raise UserError(f"{regression_id}: has no {what}: `bot show {regression_id}` says how its search ended")
     text = mails[-1].eml
     if eml is None:
         print(text.replace("\r\n", "\n"), end="")
@@ -102,32 +79,6 @@ def report(config: Config, work: Path, regression_id: str, eml: Path | None) -> 
     return 0
 
 
-def status(config: Config, work: Path) -> int:
-    """Print the last cycles, what there is on the disk, and what is open."""
-    store = Store(work)
-    cycles = store.cycles(5)
-    if not cycles:
-        print("no cycle yet: `bot run --once` runs one")
-    for cycle in cycles:
-        took = f"took {duration(cycle.ended - cycle.began)}" if cycle.ended else "not ended"
-        print(
-            f"cycle of {_when(cycle.began)}, {duration(time.time() - cycle.began)} ago, {took}: {cycle.result or '-'}"
-        )
-    builds = store.builds()
-    for kind in BuildKind:
-        seconds = [b.seconds for b in builds if b.kind is kind]
-        if seconds:
-            print(f"builds, {kind}: {len(seconds)}, {sum(seconds) / len(seconds):.1f} s each")
-    print(f"disk: {free(work) / 2**30:.1f} GiB free in {work}, floor {config.build.free_space / 2**30:.1f}")
-    entries = store.regressions()
-    pending = sum(e.finding is None for e in entries)
-    print(f"regressions: {sum(e.state == 'open' for e in entries)} open, {pending} still to be searched")
-    return 0
-
-
-def site(config: Config, work: Path, out: Path) -> int:
-    """Write the pages."""
-    clone = work / "upstream.git"
-    write_site(Store(work), config, out, Repository(clone) if clone.exists() else None)
-    print(out / "index.html")
-    return 0
+def _answer(store: Store, item: Item) -> Mail:
+    """An answer is kept in the outbox alone."""
+    return Mail(item.regression, item.kind, item.message_id, 0.0, item.held, store.outbox.text(item))

@@ -22,7 +22,7 @@ from bot.model import (
     NotReproduced,
     Suspects,
 )
-from bot.pipeline.bisect import exit_code
+from bot.pipeline.exits import exit_code
 from bot.report.deliver import write
 from bot.report.picture import draw
 from bot.report.safe import line

@@ -1,4 +1,6 @@
-"""The reproducer of a report: generated, then run as printed on the bad end's build and on the culprit's parent."""
+"""The reproducer of a report: generated, then run as printed on the bad end's build and on the culprit's parent, or on
+the good end's where no one commit is named.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from dataclasses import replace
 from bot.model import PRECOPY, Direction, Report, Reproduction, Run
 from bot.pipeline.bench import Bench
 from bot.smoke.confine import confined
-from bot.smoke.reproducer import reproducer, run_as_printed, sides
+from bot.smoke.reproducer import LIMIT, reproducer, run_as_printed, sides
 from bot.smoke.smoke import settled
 
 _PRINTABLE = (PRECOPY, "exec")
@@ -19,16 +21,18 @@ def reproduce(desk: Bench, report: Report) -> Reproduction | None:
     Nor where two shell commands cannot do it: other methods than precopy and exec, and our own guest.
     """
     culprit, case = report.culprit, report.case
-    if desk.rig.smoke.script is not None or culprit is None or not culprit.parents:
+    if desk.rig.smoke.script is not None or (culprit is not None and not culprit.parents):
         return None
+    passes = culprit.parents[0] if culprit else report.good.sha
     profile = desk.rig.profile(case)
     if case.method not in _PRINTABLE or profile.guest:
         return None
     bad = desk.rig.build(report.bad.sha, case.target).binary
-    good = desk.rig.build(culprit.parents[0], case.target).binary
+    good = desk.rig.build(passes, case.target).binary
     if bad is None or good is None:
         return None
-    desk.progress.say("running the reproducer as it will be printed, on the bad end and on the culprit's parent")
+    where = "the culprit's parent" if culprit else "the good end"
+    desk.progress.say(f"running the reproducer as it will be printed, on the bad end and on {where}")
     other, _ = desk.rig.other(case)
     far = other or bad
     source, destination = (far, bad) if case.direction is Direction.FORWARD else (bad, far)
@@ -54,6 +58,7 @@ def reproduce(desk: Bench, report: Report) -> Reproduction | None:
         scratch=desk.rig.scratch,
         stop=desk.stop,
         sandbox=confined(far, text.split()),
+        limit=LIMIT + desk.rig.smoke.reproducer_wait,
     )
 
 

@@ -18,9 +18,9 @@ from bot.host.git import Repository, clone
 from bot.host.lock import coordinator
 from bot.host.sandbox import end_strays
 from bot.model import Link
-from bot.pipeline.bench import at_once, host
 from bot.pipeline.confining import sandbox
 from bot.pipeline.hands import SLOT
+from bot.pipeline.local import at_once, host
 from bot.progress import Progress
 from bot.workshop import Workshop
 

@@ -96,7 +96,8 @@ def _points(bench: Bench, this: Baseline, mine: tuple[str, Release]) -> Iterator
 
 def named(bench: Bench, case: Case, text: str) -> Baseline:
     """A sibling as a person names it: a configured baseline, a revision or a path. Raises `UserError` for neither."""
-    found = next((b for b in bench.config.baselines if b.name == text), None) or pinned(text)
+    configured = next((b for b in bench.config.baselines if b.name == text), None)
+    found = bench.rig.baselines.get(text) or configured or pinned(text)
     found = newest(bench.repository, found)
     if found.ref is not None:
         bench.repository.resolve(found.ref)

@@ -10,15 +10,15 @@ from pathlib import Path
 
 from bot.config import Config
 from bot.core import matrix
+from bot.core.flaky import combined, uncertain
 from bot.errors import BotError, InfraError, Stopped, UserError
 from bot.host import kvm
 from bot.model import PRECOPY, Case, Direction, Profile, Run, Sweep
 from bot.pipeline.asking import cases_of, known_machines
 from bot.pipeline.behind import behind
-from bot.pipeline.bench import at_once
 from bot.pipeline.known import known, unknown
+from bot.pipeline.local import at_once, without_kvm
 from bot.pipeline.pairs import Pair, pairs
-from bot.pipeline.sweeping import narrowed, without_kvm
 from bot.pipeline.telling import BAD, INFRASTRUCTURE, INTERRUPTED, Files, tell
 from bot.progress import Progress
 from bot.report.background import Background
@@ -61,7 +61,7 @@ def smoke(config: Config, request: Request, progress: Progress, stop: threading.
         part, trouble = _part(config, request, pair, progress)
         wanting = wanting or trouble
         work += [(case, pair) for case in _cases(pair, request, part, profiles, about.exclude, one=len(found) == 1)]
-    runs, ended = _run(work, profiles, config, progress, stop)
+    runs, ended = _run(work, profiles, config, request.strict, progress, stop)
     if ended is not None and not runs:
         raise ended
     narrow = request.machines or request.directions or request.methods or ended
@@ -102,9 +102,9 @@ def _part(config: Config, request: Request, pair: Pair, progress: Progress) -> t
             raise UserError("--direction: both sides are the same binary; give another --destination, or leave it out")
         methods = dict.fromkeys(request.methods or (PRECOPY,), ("*",))
         return Sweep((request.profile.name,), directions, methods, (config.smoke.accel,)), False
-    part = narrowed(config.sweep(request.sweep or ""), request.directions, request.methods, request.accel)
+    part = matrix.narrowed(config.sweep(request.sweep or ""), request.directions, request.methods, request.accel)
     if pair.same:
-        part = narrowed(part, [Direction.SAME], (), None)
+        part = matrix.narrowed(part, [Direction.SAME], (), None)
     _, wanting = without_kvm(part, [pair.arch], progress)
     return part, wanting
 
@@ -136,25 +136,32 @@ def _cases(
 
 
 def _run(
-    work: Sequence[tuple[Case, Pair]], profiles: Mapping[str, Profile], config: Config, progress: Progress,
-    stop: threading.Event,
+    work: Sequence[tuple[Case, Pair]], profiles: Mapping[str, Profile], config: Config, strict: bool,
+    progress: Progress, stop: threading.Event,
 ) -> tuple[list[Run], BotError | None]:  # fmt: skip
-    """The runs in the order of the work, and what ended it before all were made."""
+    """A run of each case in the order of the work, and what ended it before all were made.
+
+    What fails is run once more, up to `smoke.again` times, where it may be an accident.
+    """
     ended: BotError | None = None
-    places = dict(work)
-    pieces = [Piece(case, profiles[case.profile], *pair.sides(case.direction)) for case, pair in work]
-    runs: dict[Case, Run] = {}
+    places, about = dict(work), known(config, unknown)
+    made: list[Run] = []
+    now = tuple(places)
     with tempfile.TemporaryDirectory(prefix="bot-smoke-") as scratch:
-        seen = smokes(
-            pieces, config.smoke_settings,
-            at_once=at_once(config), controls=Controls(), scratch=Path(scratch), stop=stop,
-        )  # fmt: skip
         try:
-            for done, (piece, observation) in enumerate(seen, 1):
-                case, pair = piece.case, places[piece.case]
-                other = None if case.direction is Direction.SAME else pair.source.sha256
-                runs[case] = Run("", case, observation, pair.destination.sha256, other)
-                progress.work("smoking", done, len(work))
+            while now:
+                pieces = [Piece(case, profiles[case.profile], *places[case].sides(case.direction)) for case in now]
+                seen = smokes(
+                    pieces, config.smoke_settings,
+                    at_once=at_once(config), controls=Controls(), scratch=Path(scratch), stop=stop,
+                )  # fmt: skip
+                for done, (piece, observation) in enumerate(seen, 1):
+                    case, pair = piece.case, places[piece.case]
+                    other = None if case.direction is Direction.SAME else pair.source.sha256
+                    made.append(Run("", case, observation, pair.destination.sha256, other))
+                    progress.work("smoking once more" if len(made) > len(work) else "smoking", done, len(now))
+                now = uncertain(made, () if strict else about.explained(made), config.smoke.again)
         except (Stopped, InfraError) as error:
             ended = error
-    return [runs[case] for case, _ in work if case in runs], ended
+    runs = {run.case: run for run in combined(made)}
+    return [runs[case] for case in places if case in runs], ended

@@ -1,38 +1,33 @@
-"""A part of the matrix on one commit: which cases there are, all of them run once, what could not be."""
+"""A part of the matrix on one commit: which cases there are, what came of them, what could not be run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from bot.core import matrix
-from bot.host import kvm
-from bot.model import TCG, Direction, Inventory, Outcome, Run, Sha, Sweep, Test
+from bot.core.flaky import combined, uncertain
+from bot.model import Case, Direction, Expected, Inventory, Outcome, Run, Sha, Sweep, Test
+from bot.pipeline.behind import behind
 from bot.pipeline.bench import Bench
-from bot.progress import Progress
+from bot.pipeline.known import Known
+from bot.pipeline.local import without_kvm
 from bot.smoke.inspect import inspect
 from bot.worker import installed, inventories, perform
+
+_STEP = 32  # cases between two looks at the time
 
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """Latest run of every case, what each target's binary says of itself, and whether something could not be tested."""
+    """A run of every case (`core.flaky.combined`), what each target's binary says of itself, whether something could
+    not be tested, and how many cases were left, for the time was over."""
 
     runs: tuple[Run, ...]
     commit: Mapping[str, Inventory]
     trouble: bool
-
-
-def narrowed(sweep: Sweep, directions: Iterable[Direction], methods: Iterable[str], accel: str | None) -> Sweep:
-    """The part of a sweep that a person typed; what he left out stays as it is."""
-    asked, ways = tuple(directions), set(methods)
-    return replace(
-        sweep,
-        directions=tuple(d for d in sweep.directions if not asked or d in asked),
-        methods={method: patterns for method, patterns in sweep.methods.items() if not ways or method in ways},
-        accels=(accel,) if accel else sweep.accels,
-    )
+    left: int = 0
 
 
 def sweep(
@@ -42,10 +37,11 @@ def sweep(
     targets: Iterable[str],
     *,
     name: str,
-    exclude: tuple[str, ...],
+    about: Known,
     only: tuple[str, ...] = ("*",),
+    over: Callable[[], bool] | None = None,
 ) -> Swept:
-    """Run what was not recorded of a sweep on a commit. `name` is what progress calls the commit."""
+    """Run what was not recorded of a sweep on a commit, until it is `over`. `name` is what progress calls it."""
     found: dict[str, Inventory] = {}
     trouble = False
     for target in targets:
@@ -61,28 +57,63 @@ def sweep(
     others, lost = _baselines(desk, list(found)) if across else ({}, False)
     without, unusable = without_kvm(part, [inventory.arch for inventory in found.values()], desk.progress)
     cases = matrix.cases(
-        found, others, part, desk.rig.profiles, exclude=exclude, only=only, usable=lambda arch: arch not in without
+        found,
+        others,
+        part,
+        desk.rig.profiles,
+        exclude=about.exclude,
+        only=only,
+        usable=lambda arch: arch not in without,
     )
-    have = {run.case: run for run in desk.runs(commit, cases)}
+    made = desk.runs(commit, cases)
+    have = {run.case for run in made}
     missing = tuple(case for case in cases if case not in have)
     if missing:
         desk.progress.say(f"{name}: {len(missing)} cases to run on {commit[:12]}")
-        for fact in perform(Test(commit, missing), desk.rig):
-            desk.keep(fact)
-            if isinstance(fact, Run):
-                have[fact.case] = fact
-    runs = tuple(have[case] for case in cases if case in have)
+    step = len(missing) if over is None else _STEP
+    while missing:
+        if over is not None and over():
+            return Swept((), found, trouble or lost or unusable, left=len(missing))
+        made += performed(desk, commit, missing[:step])
+        missing = missing[step:]
+    made += repeated(desk, commit, made, about, name)
+    found_of = {run.case: run for run in combined(made)}
+    runs = tuple(found_of[case] for case in cases if case in found_of)
     unanswered = any(run.outcome is Outcome.INFRA for run in runs)
     return Swept(runs, found, trouble or lost or unusable or unanswered)
 
 
-def without_kvm(part: Sweep, archs: Iterable[str], progress: Progress) -> tuple[set[str], bool]:
-    """Architectures that KVM cannot run here though the sweep has it, each told; and whether it has to be there."""
-    kinds = {accel.partition(",")[0] for accel in part.accels} - {TCG}
-    without = {arch: why for arch in archs if kinds and (why := kvm.why_not(arch)) is not None}
-    for arch, why in without.items():
-        progress.say(f"not run: KVM of {arch} ({why})")
-    return set(without), bool(without) and "kvm" in kinds
+def performed(desk: Bench, commit: Sha, cases: tuple[Case, ...]) -> list[Run]:
+    """Run cases on a commit; all facts are kept as they come."""
+    made = []
+    for fact in perform(Test(commit, cases), desk.rig):
+        desk.keep(fact)
+        if isinstance(fact, Run):
+            made.append(fact)
+    return made
+
+
+def repeated(desk: Bench, commit: Sha, made: Sequence[Run], about: Known, name: str) -> list[Run]:
+    """Run once more, up to `smoke.again` times, what failed each time and may be an accident."""
+    more: list[Run] = []
+    known = about.explained(made)
+    while cases := uncertain([*made, *more], known, desk.config.smoke.again):
+        desk.progress.say(f"{name}: {len(cases)} failing cases once more on {commit[:12]}")
+        before = len(more)
+        more += performed(desk, commit, cases)
+        if all(r.outcome is Outcome.INFRA for r in more[before:]):
+            break
+    return more
+
+
+def behind_commit(
+    desk: Bench, commit: Sha, runs: Iterable[Run], expected: Mapping[Case, Expected]
+) -> dict[str, tuple[str, ...]]:
+    """`behind` for runs on a commit."""
+    rig = desk.rig
+    return behind(
+        runs, expected, rig.profiles, rig.smoke, lambda case: rig.sides(commit, case), desk.progress, desk.stop
+    )
 
 
 def _baselines(desk: Bench, targets: Iterable[str]) -> tuple[dict[str, dict[str, Inventory]], bool]:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -34,9 +35,11 @@ class Files:
 def exit_code(runs: Iterable[Run], expected: Collection[Case] = ()) -> int:
     """1 if any is bad, else 131 if the machine failed one, else 125 if none could be tested, else 0.
 
-    A failure that is expected is as good as a pass.
+    A failure that is expected is as good as a pass; one that came and went is no answer.
     """
-    outcomes = {Outcome.PASS if run.case in expected else run.outcome for run in runs}
+    outcomes = {
+        Outcome.PASS if run.case in expected else Outcome.UNTESTABLE if run.flaky else run.outcome for run in runs
+    }
     if outcomes & FAILURES:
         return BAD
     if Outcome.INFRA in outcomes:
@@ -49,13 +52,16 @@ def say(runs: Sequence[Run], background: Background) -> None:
     Console(highlight=False).print(summary(runs, background), end="", soft_wrap=True)
 
 
-def tell(runs: Sequence[Run], background: Background, files: Files) -> int:
-    """Print the summary and write the files; the exit code that all runs make together."""
+def tell(runs: Sequence[Run], background: Background, files: Files, not_run: Sequence[str] = ()) -> int:
+    """Print the summary and write the files; the exit code that all runs make together. The page says what was not run
+    as well."""
     say(runs, background)
     if files.json is not None:
-        write(files.json, dump_runs(runs, background.expected))
+        write(files.json, dump_runs(runs, background.expected, background.posted))
     if files.junit is not None:
-        write(files.junit, junit(runs, background.expected))
+        suite = "bot" if background.posted is None else f"bot: {background.posted}"
+        write(files.junit, junit(runs, background.expected, suite))
     if files.html is not None:
-        write(files.html, page(runs, background, templates=data_dir() / "templates", now=datetime.now(UTC)))
+        how: dict[str, Any] = {"templates": data_dir() / "templates", "now": datetime.now(UTC), "not_run": not_run}
+        write(files.html, page(runs, background, **how))
     return exit_code(runs, background.expected)

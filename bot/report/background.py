@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bot.model import Case, Expected, Run
+from bot.model import Case, Expected, Posted, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class Background:
     `expected` are failing cases that are known, with the entry that knows each; `behind` says by the entry's id what
     may break there besides. `passed` and `expired` are entries that somebody has to look at. `before` are the last
     answers of an earlier commit, named `old`; `deprecated` are machine types (with their target) that the binaries
-    under test call so.
+    under test call so. `posted` is the series that was put on a revision for this.
     """
 
     new: str = "new"
@@ -27,3 +27,4 @@ class Background:
     old: str = "before"
     behind: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     deprecated: frozenset[tuple[str, str]] = frozenset()
+    posted: Posted | None = None

@@ -30,3 +30,13 @@ def write(path: Path, data: bytes | str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         disk.replace(path, data.encode() if isinstance(data, str) else data)
     return path
+
+
+def renew(path: Path, data: str) -> Path:
+    """The same, but a file that has this already is left as it is: most of what is written again is no other."""
+    try:
+        if path.read_bytes() == data.encode():
+            return path
+    except OSError:
+        pass
+    return write(path, data)

@@ -10,13 +10,15 @@ from typing import Any
 
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*\Z")
 _WIDTH = 76  # columns of a folded header, RFC 2047, 2
+_THREADING = ("in-reply-to", "references", "message-id")
 
 
 class MailPolicy(EmailPolicy):
-    """`email.policy.SMTP`, but Subject and addresses are folded here.
+    """`email.policy.SMTP`, but Subject, addresses and Message-IDs are folded here.
 
     Python 3.11 loses spaces between encoded words, and quotes around a display name that it folds, which turns a name
-    like `a@b, c` into addresses of its own.
+    like `a@b, c` into addresses of its own. A Message-ID of more than 77 characters it writes as encoded words, which
+    no reader takes for one (RFC 2047, 5): the mail would start a thread of its own.
     """
 
     def fold(self, name: str, value: Any) -> str:
@@ -24,6 +26,8 @@ class MailPolicy(EmailPolicy):
             return _addresses(name, value.addresses, self.linesep)
         if name.lower() == "subject":
             return f"{name}: {_text(str(value), name, self.linesep)}{self.linesep}"
+        if name.lower() in _THREADING:
+            return _words(name, str(value).split(), self.linesep)
         return str(super().fold(name, value))
 
     def fold_binary(self, name: str, value: Any) -> bytes:
@@ -35,11 +39,15 @@ MAIL = MailPolicy(linesep="\r\n")
 
 def _addresses(name: str, addresses: tuple[Address, ...], linesep: str) -> str:
     """A header of addresses, broken between them."""
+    shown = [(_phrase(address.display_name, linesep), address.addr_spec) for address in addresses]
+    texts = [f"{phrase} <{spec}>" if phrase else spec for phrase, spec in shown]
+    return _words(name, [text + "," for text in texts[:-1]] + texts[-1:], linesep)
+
+
+def _words(name: str, words: list[str], linesep: str) -> str:
+    """A header of what is not broken itself."""
     lines, current = [], f"{name}:"
-    for i, address in enumerate(addresses):
-        shown = _phrase(address.display_name, linesep)
-        text = f"{shown} <{address.addr_spec}>" if shown else address.addr_spec
-        text += "," if i + 1 < len(addresses) else ""
+    for text in words:
         if len(current) + 1 + len(text) > _WIDTH and current != f"{name}:":
             lines.append(current)
             current = ""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +21,9 @@ _DIRECTIONS = (Direction.SAME, Direction.FORWARD, Direction.BACKWARD)
 Column = tuple[Direction, str]
 """A direction, and the baseline on the other side ("" for `same`)."""
 
+Links = Callable[[str, str, Column], str]
+"""Where the history of a target, machine type and column is; "" if there is none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
@@ -29,6 +32,7 @@ class Cell:
     style: str
     text: str
     title: str
+    link: str = ""  # to its history
 
 
 EMPTY = Cell("", "", "not run")
@@ -53,25 +57,57 @@ class Grid:
     rows: tuple[Row, ...]
 
 
-def page(runs: Sequence[Run], about: Background, *, templates: Path, now: datetime, back: str = "") -> str:
-    """A page of its own, HTML; `back` is a link to the page above, if there is one."""
+def page(
+    runs: Sequence[Run],
+    about: Background,
+    *,
+    templates: Path,
+    now: datetime,
+    back: str = "",
+    files: Sequence[str] = (),
+    links: Links = lambda target, machine, column: "",
+    histories: Sequence[tuple[str, str]] = (),
+    not_run: Sequence[str] = (),
+) -> str:
+    """A page of its own, HTML; `back` is a link to the page above, if there is one, `files` are beside it.
+
+    `histories` are links (what, where) to all pages that `links` leads to.
+    """
     made = now.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
     template = render.environment(templates).get_template("heat.html.j2")
     words = text.summary(runs, about).plain
-    return template.render(new=line(about.new), grids=grids(runs, about), words=words, made=made, back=back)
+    return template.render(
+        new=line(about.new),
+        grids=grids(runs, about, links),
+        words=words,
+        made=made,
+        back=back,
+        files=files,
+        histories=histories,
+        not_run=[line(text) for text in not_run],
+    )
 
 
-def grids(runs: Sequence[Run], about: Background) -> tuple[Grid, ...]:
+def grids(
+    runs: Sequence[Run], about: Background, links: Links = lambda target, machine, column: ""
+) -> tuple[Grid, ...]:
     """One grid for each target, from the latest run of each case."""
     latest = {run.case: run for run in runs}
     targets: dict[str, list[Run]] = {}
     for run in latest.values():
         targets.setdefault(run.case.target, []).append(run)
-    return tuple(_grid(target, members, about) for target, members in sorted(targets.items()))
+    return tuple(_grid(target, members, about, links) for target, members in sorted(targets.items()))
 
 
-def _grid(target: str, runs: Sequence[Run], about: Background) -> Grid:
-    columns = sorted({column(run.case) for run in runs}, key=_order)
+def _grid(target: str, runs: Sequence[Run], about: Background, links: Links) -> Grid:
+    columns = sorted({column(run.case) for run in runs}, key=order)
+
+    def linked(machine: str, cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
+        return tuple(
+            cell if cell is EMPTY else replace(cell, link=links(target, machine, c))
+            for c, cell in zip(columns, cells, strict=True)
+        )
+
     found: dict[str, dict[Column, list[Run]]] = {}
     for run in runs:
         found.setdefault(run.case.machine, {}).setdefault(column(run.case), []).append(run)
@@ -81,12 +117,12 @@ def _grid(target: str, runs: Sequence[Run], about: Background) -> Grid:
         cells = tuple(_cell(members[c], about) if c in members else EMPTY for c in columns)
         old = (target, machine) in about.deprecated
         if versioned(machine):
-            rows.append(Row(machine, machine, old, cells))
+            rows.append(Row(machine, machine, old, linked(machine, cells)))
         else:
             alike.setdefault((old, cells), []).append(machine)
     rows.sort(key=_age)
     rows += [
-        _boards(sorted(names, key=table.natural), old, cells)
+        _boards(sorted(names, key=table.natural), old, linked(min(names, key=table.natural), cells))
         for (old, cells), names in sorted(alike.items(), key=_first)
     ]
     return Grid(target, tuple(heading(c, about.names) for c in columns), tuple(rows))
@@ -96,7 +132,8 @@ def column(case: Case) -> Column:
     return case.direction, case.baseline or ""
 
 
-def _order(key: Column) -> tuple[object, ...]:
+def order(key: Column) -> tuple[object, ...]:
+    """Sort key of columns: to itself, then each baseline, from it and to it."""
     direction, baseline = key
     return direction is not Direction.SAME, table.natural(baseline), _DIRECTIONS.index(direction)
 
@@ -142,7 +179,8 @@ def _cell(runs: Sequence[Run], about: Background) -> Cell:
 
 
 _SEVERITY = (
-    ("fail", Word.FAIL), ("other", Word.TROUBLE), ("other", "known"), ("ok", Word.OK), ("none", Word.UNTESTABLE)
+    ("fail", Word.FAIL), ("other", Word.FLAKY), ("other", Word.TROUBLE), ("other", "known"), ("ok", Word.OK),
+    ("none", Word.UNTESTABLE),
 )  # fmt: skip
 
 

@@ -16,8 +16,8 @@ def junit(runs: Sequence[Run], expected: Mapping[Case, Expected] | None = None, 
     """One testsuite; classname is target, profile, direction and baseline (and what is unusual: method, accelerator)
     with dots, name is the machine type.
 
-    UNTESTABLE and NOT_BUILT are `<skipped>`, and so are failures that `expected` knows, with its reason; INFRA is
-    `<error>`, every other outcome but PASS is `<failure>`.
+    UNTESTABLE and NOT_BUILT are `<skipped>`, and so are failures that `expected` knows, with its reason, and those that
+    came and went; INFRA is `<error>`, every other outcome but PASS is `<failure>`.
     """
     cases = [_case(run, (expected or {}).get(run.case)) for run in runs]
     count = {tag: sum(case.find(tag) is not None for case in cases) for tag in ("failure", "error", "skipped")}
@@ -48,6 +48,9 @@ def _case(run: Run, known: Expected | None) -> ET.Element:
         return element
     if known is not None:
         ET.SubElement(element, "skipped", {"message": _text(f"expected: {known.id}: {line(known.why)}", 1000)})
+        return element
+    if run.flaky:
+        ET.SubElement(element, "skipped", {"message": _text(f"flaky: {what(run)}: {line(seen.message)}", 1000)})
         return element
     tag = "skipped" if run.outcome in _SKIPPED else "error" if run.outcome is Outcome.INFRA else "failure"
     child = ET.SubElement(element, tag, {"message": _text(f"{what(run)}: {line(seen.message)}", 1000)})

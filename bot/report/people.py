@@ -1,4 +1,4 @@
-"""Who gets a mail, and which thread it joins: from the culprit's trailers and the settings, never its whole Cc list."""
+"""Who gets a mail, and which thread it joins: who wrote, reviewed or maintains the culprit, not its whole Cc list."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from email.headerregistry import Address
 
 from bot.core.gate import Kind
+from bot.core.outbox import named
 from bot.core.sides import comes_from
-from bot.core.trailers import message_ids, people
+from bot.core.trailers import message_ids, reviewers
 from bot.errors import UserError
-from bot.model import Commit, Report, ReportSettings
+from bot.model import Readers, Report, ReportSettings
 from bot.report.safe import address, message_id, parse_address
 
 MOST_PEOPLE = 8  # in Cc, besides the lists
@@ -29,23 +30,49 @@ class Recipients:
 
 
 def recipients(report: Report, kind: Kind, settings: ReportSettings) -> Recipients:
-    """Author, reviewers and lists for a culprit; lists and configured people when nobody is blamed.
+    """For a culprit its author, and who reviewed it, maintains its files, and maintains migration; when nobody is
+    blamed the lists, and who maintains migration. The people of the configuration and the lists either way.
 
     The list of the stable branches too, if the culprit was searched for and found in one.
     """
     lists = tuple(configured("report.lists", text) for text in settings.lists)
     if comes_from(report.sides, report.good.sha, report.bad.sha):
-        known = (_STABLE.get(found.addr_spec) for found in lists)
-        lists += tuple(configured("report.lists", text) for text in known if text)
-    others = tuple(configured("report.cc", text) for text in settings.cc)
+        lists += stable_lists(settings)
+    readers = report.readers or Readers(reviewers=reviewers(report.culprit.body) if report.culprit else ())
+    others = (*_addresses(readers.migration), *(configured("report.cc", text) for text in settings.cc))
     author = address(report.culprit.author, report.culprit.email) if report.culprit and kind is Kind.REPORT else None
     if author is None or report.culprit is None:
-        to, cc = lists, others[:MOST_PEOPLE]
+        to, cc = lists, _distinct(others, lists)[:MOST_PEOPLE]
     else:
         to = (author,)
-        cc = (*_distinct((*_reviewers(report.culprit), *others), to)[:MOST_PEOPLE], *lists)
+        near = _addresses((*readers.reviewers, *readers.maintainers))
+        cc = (*_distinct((*near, *others), (*to, *lists))[:MOST_PEOPLE], *lists)
+    return only_wanted(to, cc, settings)
+
+
+def stable_lists(settings: ReportSettings) -> tuple[Address, ...]:
+    """Where the stable branches are talked about, of the lists that are configured."""
+    lists = (configured("report.lists", text).addr_spec for text in settings.lists)
+    return tuple(configured("report.lists", _STABLE[text]) for text in lists if text in _STABLE)
+
+
+def only_wanted(to: Iterable[Address], cc: Iterable[Address], settings: ReportSettings) -> Recipients:
+    """Without doubles, and those who want no mail (`report.no_cc`)."""
+    to, cc = _wanted(to, settings), _wanted(cc, settings)
+    if not to:  # who wants no mail is not named either: answers would go there
+        to, cc = cc, ()
     to = to or (sender(settings),)
     return Recipients(_distinct(to), _distinct(cc, to))
+
+
+def every_list(settings: ReportSettings) -> frozenset[str]:
+    """Addresses of lists that mails may go to, in small letters."""
+    lists = {configured("report.lists", text).addr_spec for text in settings.lists}
+    return frozenset(text.lower() for text in lists | {_STABLE[text] for text in lists if text in _STABLE})
+
+
+def _wanted(addresses: Iterable[Address], settings: ReportSettings) -> tuple[Address, ...]:
+    return tuple(found for found in addresses if not named(found.addr_spec, settings.no_cc))
 
 
 def sender(settings: ReportSettings) -> Address:
@@ -91,9 +118,9 @@ def thread(report: Report, now: datetime) -> tuple[str, ...]:
     return tuple(text for text in found if text)[:1]
 
 
-def _reviewers(commit: Commit) -> list[Address]:
-    named = (address(name, email) for name, email in people(commit.body, ("Reviewed-by", "Acked-by")))
-    return [found for found in named if found is not None]
+def _addresses(found: Iterable[tuple[str, str]]) -> list[Address]:
+    named = (address(name, email) for name, email in found)
+    return [one for one in named if one is not None]
 
 
 def _distinct(addresses: Iterable[Address], but: Iterable[Address] = ()) -> tuple[Address, ...]:

@@ -7,7 +7,6 @@ a telephone and on a wide screen alike. Where it is a file of its own, show it a
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +15,9 @@ from typing import Any
 from bot.model import Course, CourseRow, FirstBad, MergeConflict, Probed, Report, Sha
 from bot.report.reasons import percent
 from bot.report.render import environment
-from bot.report.safe import line
+from bot.report.safe import xml_line
 from bot.report.words import known, name
 
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _TOP, _STRIP, _ROW = 86, 22, 56  # pixels: the first row's line of text, bars, from row to row
 _LEGEND = (("good", "good", 0), ("bad", "bad", 56), ("skip", "skipped", 104))
 _SWATCH = 172
@@ -81,8 +79,8 @@ def draw(
         "height": bottom + (44 if found else 26),
         "legend": _LEGEND,
         "swatch": _SWATCH,
-        "good": _text(f"good: {ends[0]}", _LABEL + 6),
-        "bad": _text(f"bad: {ends[1]}", _LABEL + 5),
+        "good": xml_line(f"good: {ends[0]}", _LABEL + 6),
+        "bad": xml_line(f"bad: {ends[1]}", _LABEL + 5),
         "found": _found(course, found),
     }
     return environment(templates).get_template("search.svg.j2").render(**context)
@@ -96,7 +94,7 @@ def _found(course: Course, sha: Sha | None) -> _Found | None:
         return None
     part = (place + 0.5) / course.commits
     anchor = "start" if part < 0.35 else "end" if part > 0.65 else "middle"
-    return _Found(_x(place, course.commits), anchor, f"first bad commit {_text(sha[:12], 12)}")
+    return _Found(_x(place, course.commits), anchor, f"first bad commit {xml_line(sha[:12], 12)}")
 
 
 def _row(row: CourseRow, number: int, commits: int, subjects: Mapping[Sha, str]) -> _Drawn:
@@ -117,7 +115,7 @@ def _left(row: CourseRow, commits: int) -> str:
         runs = sum(probe.good + probe.bad + probe.skip for probe in row.probes)
         return f"confirmation, {_count(runs, 'run')}"
     if len(row.probes) == 1:
-        return f"{_text(row.probes[0].commit[:12], 12)} {_outcome(row.probes[0])}"
+        return f"{xml_line(row.probes[0].commit[:12], 12)} {_outcome(row.probes[0])}"
     return _count(len(row.probes), "commit")
 
 
@@ -126,12 +124,12 @@ def _said(row: CourseRow, left: str, right: str, subjects: Mapping[Sha, str]) ->
     few = len(row.probes) <= _TOLD
     tested = []
     for probe in row.probes[:_TOLD]:
-        subject = _text(subjects.get(probe.commit, ""), _SUBJECT) if len(row.probes) == 1 else ""
-        words = (_text(probe.commit[:12], 12), _outcome(probe), subject and f'"{subject}"')
+        subject = xml_line(subjects.get(probe.commit, ""), _SUBJECT) if len(row.probes) == 1 else ""
+        words = (xml_line(probe.commit[:12], 12), _outcome(probe), subject and f'"{subject}"')
         tested.append(" ".join(filter(None, words)))
     tested += [] if few else [f"and {len(row.probes) - _TOLD} more"]
-    why = f" ({_text(row.why, _SUBJECT)})" if row.why else ""
-    return f"{left}{why}: {right} ({_text(row.likeliest[:12], 12)}); {', '.join(tested) or 'nothing was run'}."
+    why = f" ({xml_line(row.why, _SUBJECT)})" if row.why else ""
+    return f"{left}{why}: {right} ({xml_line(row.likeliest[:12], 12)}); {', '.join(tested) or 'nothing was run'}."
 
 
 def _marks(probes: Iterable[Probed], commits: int) -> Iterator[tuple[str, str, float]]:
@@ -191,8 +189,3 @@ def _part(share: float) -> str:
 
 def _count(n: int, one: str) -> str:
     return f"{n:,} {one}" if n == 1 else f"{n:,} {one}s"
-
-
-def _text(text: str, limit: int) -> str:
-    """Text from outside on one line, without characters that XML has no way to write."""
-    return line(_NOT_XML.sub("", text), limit)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
@@ -22,18 +26,19 @@ from bot.report import figures, people, table, words
 from bot.report.envelope import MAIL
 from bot.report.safe import clean, header_text, line
 
+_TAG = re.compile(r"^(?=(?:fixes|link|cc|resolves|closes|message-id|[a-z]+(?:-[a-z]+)*-by)[ \t]*:)", re.I | re.M)
 _LONGEST = 998  # octets of a line, RFC 5322, 2.1.1
 
 
 @cache
 def environment(templates: Path) -> Environment:
-    """Jinja2 as every template here is rendered: nothing undefined, HTML and SVG escaped, control bytes gone."""
+    """Jinja2 as every template here is rendered: nothing undefined, HTML, SVG and XML escaped, control bytes gone."""
     if not templates.is_dir():
         raise UserError(f"{templates}: no such directory; the templates come with the program, reinstall it")
     jinja = Environment(
         loader=FileSystemLoader(templates),
         undefined=StrictUndefined,
-        autoescape=select_autoescape(enabled_extensions=("html.j2", "svg.j2")),
+        autoescape=select_autoescape(enabled_extensions=("html.j2", "svg.j2", "xml.j2")),
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -42,16 +47,31 @@ def environment(templates: Path) -> Environment:
     jinja.filters["wrap"] = wrap
     jinja.filters["indented"] = indented
     jinja.filters["tied"] = tied
+    jinja.globals["script"] = _script((templates / "page.js").read_text())
     return jinja
 
 
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What runs on a page, and the hash by which its Content-Security-Policy allows that and nothing else."""
+
+    text: Markup
+    sha256: Markup
+
+
+def _script(text: str) -> Script:
+    digest = hashlib.sha256(text.encode()).digest()
+    return Script(Markup(text), Markup(base64.b64encode(digest).decode()))  # noqa: S704 - our own file
+
+
 def wrap(text: str, indent: int = 0) -> str:
-    """Text filled to the width of a mail; words are never broken."""
+    """Text filled to the width of a mail; words are never broken. No line of it looks like a tag: those are ours."""
     space = " " * indent
-    return textwrap.fill(
+    filled = textwrap.fill(
         line(text), table.WIDTH, initial_indent=space, subsequent_indent=space,
         break_long_words=False, break_on_hyphens=False,
     )  # fmt: skip
+    return _TAG.sub(" ", filled)
 
 
 def indented(lines: Iterable[str], indent: int = 2) -> str:
@@ -68,14 +88,17 @@ def tied(text: str) -> Markup:
 
 
 def subject(report: Report) -> str:
-    """`[regression] pseries <= 3.1 -mem-path: migration 2.12 -> master`."""
+    """`[regression] pseries <= 3.1 -mem-path: migration 2.12 -> master`; where there is no such option the device tells
+    one mail from another: `[regression] pc-q35-3.1 (pcie-root-port): migration v3.1.0 -> master`."""
     case = report.case
     if words.command(report):
         return header_text(f"[regression] {words.name(report.bad_name)}: {words.what_fails(report)}")
-    option = f"-{case.profile}"
-    added = words.with_what(report)
+    option, device = f"-{case.profile}", report.regression.signature.device
     if report.profile and option in report.profile.args:
         added = option
+    else:
+        about = f"({line(device, 40)})" if device else ""
+        added = f"{words.with_what(report)} {about}".strip()
     what = f"{words.bounded(report)} {added}".rstrip()
     new = words.name(report.bad_name)
     if isinstance(report.finding, Suspects):
@@ -103,8 +126,13 @@ def mail(
     approved: bool = False,
     within_caps: bool = True,
     seq: int = 1,
+    under: str = "",
+    correction: Sequence[str] = (),
 ) -> EmailMessage:
     """The mail about a culprit, suspects or a merge. `date` has a time zone; what holds the mail is in X-Migbot-Held.
+
+    It joins the thread of the Message-ID `under`, else that of the culprit's patch if that is young. `correction` are
+    paragraphs that come first: what it says otherwise than the report before it.
 
     Raises `UserError` for a finding that is never mailed (ask `bot.core.gate.kind_of` first) or a wrong setting.
     """
@@ -112,26 +140,59 @@ def mail(
     if kind is None:
         raise UserError(f"{report.regression.id}: {figures.conclusion(report)}: there is no mail about that")
     own = message_id(report, kind, settings, seq)
-    held = gate(kind, facts_of(report, approved=approved or not settings.approval, within_caps=within_caps))
+    holds = gate(kind, facts_of(report, approved=approved or not settings.approval, within_caps=within_caps))
+    joined = people.thread(report, date) if kind is Kind.REPORT else ()
+    heading = Heading(people.recipients(report, kind, settings), subject(report), under or "".join(joined[:1]))
+    body = (
+        environment(templates)
+        .get_template(f"{kind}.txt.j2")
+        .render({**context(report, settings, own), "correction": correction})
+    )
+    ids = {"id": report.regression.id, "kind": kind, "seq": seq, "sig": report.regression.signature.key}
+    return draft(heading, body, own=own, ids=ids, holds=holds, settings=settings, date=date)
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """Who a mail is for, what it is called, and the Message-ID that it answers; "": it starts a thread.
+
+    `above` are those that the answered mail stands under itself, the oldest first.
+    """
+
+    who: people.Recipients
+    subject: str
+    answers: str = ""
+    above: tuple[str, ...] = ()
+
+
+def draft(
+    heading: Heading,
+    body: str,
+    *,
+    own: str,
+    ids: Mapping[str, object],
+    holds: Sequence[Hold],
+    settings: ReportSettings,
+    date: datetime,
+    submitted: str = "auto-generated",
+) -> EmailMessage:
+    """A mail with all its headers; `own` is its Message-ID, `ids` stand in X-Migbot, `submitted` says by what it was
+    written (RFC 3834)."""
     message = EmailMessage(policy=MAIL)
-    who = people.recipients(report, kind, settings)
     message["From"] = people.sender(settings)
-    message["To"] = who.to
-    if who.cc:
-        message["Cc"] = who.cc
-    message["Subject"] = subject(report)
+    message["To"] = heading.who.to
+    if heading.who.cc:
+        message["Cc"] = heading.who.cc
+    message["Subject"] = heading.subject
     message["Date"] = format_datetime(date)
     message["Message-ID"] = own
-    joined = people.thread(report, date) if kind is Kind.REPORT else ()
-    if joined:
-        message["In-Reply-To"] = joined[0]
-        message["References"] = " ".join(joined)
-    message["Auto-Submitted"] = "auto-generated"
-    ids = {"id": report.regression.id, "kind": kind, "seq": seq, "sig": report.regression.signature.key}
+    if heading.answers:
+        message["In-Reply-To"] = heading.answers
+        message["References"] = " ".join((*heading.above, heading.answers))
+    message["Auto-Submitted"] = submitted
     message["X-Migbot"] = "; ".join(f"{key}={value}" for key, value in ids.items())
-    if held:
-        message["X-Migbot-Held"] = ", ".join(hold.name for hold in held)
-    body = environment(templates).get_template(f"{kind}.txt.j2").render(context(report, settings, own))
+    if holds:
+        message["X-Migbot-Held"] = ", ".join(hold.name for hold in holds)
     message["MIME-Version"] = "1.0"
     _set_text(message, body)
     return message
@@ -170,7 +231,7 @@ def context(report: Report, settings: ReportSettings, own_id: str) -> dict[str, 
         "sides": figures.sides(report),
         "side_advice": figures.side_advice(report),
         "culprit": words.cite(culprit) if culprit else "",
-        "fixes": fixes_tag(culprit.sha, line(culprit.subject)) if culprit else "",
+        "fixes": fixes_tag(culprit.sha, line(culprit.subject, words.SUBJECT)) if culprit else "",
         "how_often": words.how_often(confirmation.culprit, confirmation.parents) if confirmation else "",
         "released": words.released(report),
         "alike": words.alike(report),
@@ -200,6 +261,7 @@ def context(report: Report, settings: ReportSettings, own_id: str) -> dict[str, 
         "url": f"{settings.url.rstrip('/')}/{report.regression.id}" if settings.url else None,
         "owner": line(settings.owner) if settings.owner else None,
         "approval": settings.approval,
+        "answers": settings.answers,
     }
 
 

@@ -6,37 +6,28 @@ Control bytes and escape sequences go; what is printable stays as it is. HTML is
 from __future__ import annotations
 
 import re
-import unicodedata
 from contextlib import suppress
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from email.headerregistry import Address
 from email.utils import parseaddr
 
-_ANSI = re.compile(
-    r"\x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\)?"  # operating system commands: titles, links
-    r"|\x1b[PX^_][^\x1b\n]*(?:\x1b\\)?"  # strings
-    r"|[\x1b\x9b]\[?[0-?]*[ -/]*[@-~]"  # control sequences (ECMA-48, 5.4) and two-byte escapes
-)
+from bot.core.plain import clean as clean
+from bot.core.plain import line as line
+
 _ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\Z")
+_ANGLE = re.compile(r"(?P<name>.*)<(?P<email>[^<>\s]+)>\s*", re.DOTALL)
 _MESSAGE_ID = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.@-]{3,200}\Z")
-_HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # control, format, surrogate, line and paragraph separators
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, 2.2
 _SPECIALS = str.maketrans("", "", '()<>[]:;@\\,"')  # RFC 5322, 3.2.3: without them a name needs no quotes
 _NAME_LIMIT = 64  # characters of a display name
 _NAME_BYTES = 45  # of UTF-8: 60 in base64, of the 75 that an encoded word may have (RFC 2047, 2)
 HEADER_LIMIT = 200  # characters of one header text
 
 
-def clean(text: str) -> str:
-    """Lines without escape sequences, control or invisible characters; tabs stay, CR LF becomes LF."""
-    text = _ANSI.sub("", text.replace("\r\n", "\n"))
-    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in _HIDDEN)
-
-
-def line(text: str, limit: int | None = None) -> str:
-    """The same on one line, white space folded, cut at `limit` characters."""
-    folded = " ".join(clean(text).split())
-    return folded if limit is None or len(folded) <= limit else folded[: limit - 3].rstrip() + "..."
+def xml_line(text: str, limit: int | None = None) -> str:
+    """As `line`, without characters that XML has no way to write."""
+    return line(_NOT_XML.sub("", text), limit)
 
 
 def header_text(text: str) -> str:
@@ -65,8 +56,12 @@ def _display_name(text: str) -> str:
 
 
 def parse_address(text: str) -> Address | None:
-    """The same from `Name <user@host>` or `user@host`."""
+    """The same from `Name <user@host>` or `user@host`. What is between the brackets counts, whatever the name holds;
+    two pairs of brackets are no address."""
     name, email = parseaddr(text)
+    angle = _ANGLE.fullmatch(text)
+    if angle is not None and angle["email"] != email:  # a name with @ or : in it
+        name, email = angle["name"], "" if re.search("<[^<>]*>", angle["name"]) else angle["email"]
     return address(name, email)
 
 

@@ -1,35 +1,30 @@
-"""Static pages: what is open, where it fails, one page per regression with everything behind it. No JavaScript."""
+"""Static pages: what is open, where it fails, one page per regression with everything behind it.
+
+They say all that they have to say without JavaScript; with it they can be filtered and copied from (`page.js`).
+"""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bot.core.lifecycle import Record
 from bot.core.matrix import machine_ranges
-from bot.model import BuildStatus, Commit, Direction, Outcome, Report, ReportSettings, Run, Step, Verdict
-from bot.report import data, figures, heat, picture, reasons, render, table, words
+from bot.model import Commit, Direction, ReportSettings, Run, Sha
+from bot.report import accuracy, beside, buildlog, health, heat, history, render, table, words
 from bot.report.background import Background
-from bot.report.deliver import write
-from bot.report.safe import clean, line
+from bot.report.memory import Memory, digest, program
+from bot.report.page import Entry as Entry
+from bot.report.page import changes, page
+from bot.report.page import page_context as page_context
+from bot.report.safe import line
 
-_LOG_LIMIT = 20_000  # characters of one log on a page; the JSON has the whole
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One regression for the pages. `opened` in seconds since the epoch; empty texts: there is none."""
-
-    report: Report
-    state: str = "open"
-    opened: float | None = None
-    eml: str = ""
-    held: tuple[str, ...] = ()
-    log: str = ""  # for `git bisect replay`
+NOTHING = health.Work()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +35,20 @@ class Tip:
     commit: Commit
     runs: tuple[Run, ...]
     background: Background
+    troubles: tuple[Run, ...] = ()  # runs that gave no answer
+    told: tuple[history.Told, ...] = ()  # histories of cases that ran on tips of the branch
+    commits: Mapping[Sha, Commit] = field(default_factory=dict)  # its tips
+    not_run: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What its files are called, without the end."""
+        return f"matrix-{re.sub('[^A-Za-z0-9._-]', '_', self.branch)[:100]}"
 
     @property
     def page(self) -> str:
         """The name of its heat map's file."""
-        return f"matrix-{re.sub('[^A-Za-z0-9._-]', '_', self.branch)}.html"
+        return f"{self.name}.html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,133 +66,167 @@ class Matrix:
     target: str
     profile: str
     columns: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+    rows: tuple[tuple[str, tuple[Cell, ...], tuple[str, ...]], ...]  # the types as they are told, cells, all the types
 
     @property
     def fails(self) -> bool:
-        return any(_fails(cells) for _, cells in self.rows)
+        return any(_fails(cells) for _, cells, _ in self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A regression that is read when its page has to be made: `digest` is of all that `load` would give."""
+
+    id: str
+    record: Record
+    digest: str
+    load: Callable[[], Entry]
 
 
 def site(
     out: Path,
     *,
     templates: Path,
-    entries: Sequence[Entry],
+    entries: Sequence[Entry | Source],
     tips: Sequence[Tip],
     settings: ReportSettings,
     now: datetime,
     cycle: str = "",
     not_run: Sequence[str] = (),
+    work: health.Work = NOTHING,
+    builds: buildlog.Builds = buildlog.none,
+    whose: str = "",
 ) -> tuple[Path, ...]:
-    """Write index.html, a heat map for each tip, and ID/index.html with report.json, mail.eml, bisect.log and
-    search.svg beside it.
+    """Write index.html, a heat map and pages of histories for each tip, accuracy.html and health.html, each with its
+    JSON beside it, and ID/index.html with report.json, mail.eml, bisect.log, search.svg and timeline.svg beside it;
+    builds/*.html, the logs of `builds` that pages lead to; feed.xml, if it is known where the pages can be read.
 
-    Returns what it wrote. URLs stay the same from one call to the next. `cycle` says in a line how the last one went.
+    Returns all files that are there then. What is made of the same as the last time is left as it is; what `whose` work
+    this is wrote then, and is of no use any more, is removed. URLs stay the same from one call to the next. `cycle`
+    says in a line how the last one went.
     """
-    jinja = render.environment(templates)
-    made = now.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    ordered = sorted(entries, key=lambda entry: (entry.state != "open", -(entry.opened or 0.0)))
-    index = jinja.get_template("index.html.j2").render(
-        entries=[_head(entry) for entry in ordered],
-        tips=[(tip, _counts(tip), matrices(tip)) for tip in tips],
-        cycle=cycle,
-        not_run=[line(text) for text in not_run],
-        made=made,
-        owner=settings.owner,
-    )
-    written = [write(out / "index.html", index)]
-    for tip in tips:
-        heated = heat.page(tip.runs, tip.background, templates=templates, now=now, back="index.html")
-        written.append(write(out / tip.page, heated))
-    for entry in entries:
-        folder = out / entry.report.regression.id
-        drawn = picture.of_report(entry.report, templates)
-        beside = {
-            "report.json": data.dump(entry.report), "mail.eml": entry.eml, "bisect.log": entry.log, "search.svg": drawn
+    memory, same = Memory(out, whose), digest(program(templates), settings)
+    whole = False
+    try:
+        heads, judged, logs = [], [], dict[str, buildlog.BuildLog]()
+        for source in (_source(entry) for entry in entries):
+            about = _one(memory, source, settings, builds, same, templates=templates, now=now)
+            heads.append(about["head"])
+            judged.append(accuracy.Judged(**about["judged"]))
+            found = [builds(sha, target) for sha, target in about["builds"]]
+            logs |= {log.path: log for log in found if log is not None}
+        heads.sort(key=lambda head: (not head["live"], -(head["found"] or 0.0)))
+        told = [(tip, _counts(tip), matrices(tip)) for tip in tips]
+        above = Above(heads, told, settings, cycle, not_run)
+        _write_index(memory, above, templates=templates, now=now)
+        for tip in tips:
+            _write_tip(memory, tip, same, templates=templates, now=now)
+        how: dict[str, Any] = {"templates": templates, "now": now, "not_run": not_run}
+        html, twin = accuracy.of_judged(judged, twin="accuracy.json", **how)
+        memory.write("accuracy", {"accuracy.html": html, "accuracy.json": twin})
+        failed = {log.path: log for _, build in work.failed if (log := builds(build.commit, build.target)) is not None}
+        html, twin = health.page(work, tips, twin="health.json", logs=set(failed), **how)
+        memory.write("health", {"health.html": html, "health.json": twin})
+        for path, log in {**logs, **failed}.items():
+            of = digest(same, log.build, log.commit)
+            if memory.kept(path, of) is None:
+                memory.write(path, {path: buildlog.page(log, templates=templates, now=now)}, of)
+        whole = True
+    finally:
+        memory.close(whole=whole)
+    return memory.all_files()
+
+
+def _source(entry: Entry | Source) -> Source:
+    if isinstance(entry, Source):
+        return entry
+    return Source(entry.report.regression.id, entry.record, entry.digest, lambda: entry)
+
+
+def _one(
+    memory: Memory,
+    source: Source,
+    settings: ReportSettings,
+    builds: buildlog.Builds,
+    same: str,
+    *,
+    templates: Path,
+    now: datetime,
+) -> dict[str, Any]:
+    """Write the files of a regression, if they are not as they would be; what the pages above say of it."""
+    of = digest(same, source.digest, source.record, changes(source.record, now))
+    about: dict[str, Any] | None = memory.kept(source.id, of)
+    if about is None:
+        entry = source.load()
+        made = page(entry, settings, builds, templates=templates, now=now)
+        about = {
+            "head": made.head, "builds": made.builds, "judged": asdict(accuracy.judged(entry.report, entry.record)),
         }  # fmt: skip
-        files = [name for name, text in beside.items() if text]
-        written += [write(folder / name, beside[name]) for name in files]
-        page = jinja.get_template("page.html.j2").render(
-            **page_context(entry, settings), picture=drawn, files=files, made=made
-        )
-        written.append(write(folder / "index.html", page))
-    return tuple(written)
+        memory.write(source.id, {f"{source.id}/{name}": text for name, text in made.texts.items()}, of, about)
+    return about
 
 
-def page_context(entry: Entry, settings: ReportSettings) -> dict[str, Any]:
-    """What the page of one regression says."""
-    report = entry.report
-    own_id = f"<{report.regression.id}@{settings.domain or 'localhost'}>"
-    head, _, body = entry.eml.replace("\r\n", "\n").partition("\n\n")
-    return {
-        **render.context(report, settings, own_id),
-        "head": _head(entry),
-        "table_rows": words.bad_end_rows(report, words.name(report.bad_name)),
-        "steps": [_step(report, step) for step in report.steps],
-        "logs": _logs(report),
-        "held": entry.held,
-        "mail": f"{head}\n\n{body}" if entry.eml else "",
-        "advice": figures.advice(report),
-        "weighed": reasons.weighed(report),
-        "reproducer_text": clean(report.reproduction.text) if report.reproduction else "",
-        "symptom_text": "\n".join(words.symptom(report, 40)),
-    }
+@dataclass(frozen=True, slots=True)
+class Above:
+    """What the index says: of regressions, of tips with their counts and matrices, and of the bot."""
+
+    heads: Sequence[dict[str, Any]]
+    tips: Sequence[tuple[Tip, str, tuple[Matrix, ...]]]
+    settings: ReportSettings
+    cycle: str
+    not_run: Sequence[str]
 
 
-def _head(entry: Entry) -> dict[str, str]:
-    """The few words that stand for a regression in a list."""
-    report = entry.report
-    opened = entry.opened
-    return {
-        "id": report.regression.id,
-        "state": entry.state,
-        "title": render.subject(report).removeprefix("[regression] "),
-        "conclusion": figures.conclusion(report),
-        "what_fails": words.what_fails(report),
-        "signature": line(str(report.regression.signature)),
-        "opened": datetime.fromtimestamp(opened, UTC).strftime("%Y-%m-%d") if opened is not None else "",
-    }
+def _write_index(memory: Memory, above: Above, *, templates: Path, now: datetime) -> None:
+    jinja = render.environment(templates)
+    heads, url = above.heads, above.settings.url
+    branches = [(tip.branch, tip.commit, tip.name, counts) for tip, counts, _ in above.tips]
+    beside_it = {"index.json": beside.index(heads, branches, now)}
+    if url:
+        beside_it["feed.xml"] = beside.feed(jinja, heads, url, now)
+    html = jinja.get_template("index.html.j2").render(
+        entries=heads,
+        tips=above.tips,
+        choices=_choices(heads, [matrix for _, _, drawn in above.tips for matrix in drawn if matrix.fails]),
+        cycle=above.cycle,
+        not_run=[line(text) for text in above.not_run],
+        files=list(beside_it),
+        made=now.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        owner=above.settings.owner,
+    )
+    memory.write("index", {"index.html": html, **beside_it})
 
 
-def _step(report: Report, step: Step) -> dict[str, str]:
-    """One row of the table of steps."""
-    silent = (Outcome.INFRA, Outcome.NOT_BUILT, Outcome.UNTESTABLE)
-    runs = [run for run in step.runs if run.case == report.case and run.outcome not in silent]
-    bad = sum(words.word(report, run) is table.Word.FAIL for run in runs)
-    built = [f"{b.kind}, {words.duration(b.seconds)}" for b in step.builds if b.status is BuildStatus.BUILT]
-    reason = figures.skip_reason(report, step.commit.sha) if step.verdict is Verdict.SKIP else ""
-    return {
-        "why": step.why,
-        "sha": step.commit.short,
-        "subject": line(step.commit.subject),
-        "verdict": step.verdict,
-        "figures": f"{bad} of {len(runs)}" if runs else "",
-        "build": "; ".join(dict.fromkeys(built)) or ("failed" if step.builds else ""),
-        "reason": reason,
-    }
+def _write_tip(memory: Memory, tip: Tip, same: str, *, templates: Path, now: datetime) -> None:
+    """A tip's heat map, and the pages of the histories that its cells lead to."""
+    about = history.About(tip.branch, tip.page, tip.commits, tip.background.names, tip.not_run)
+    groups = history.groups(tip.branch, tip.told)
+    places = {(told.case.target, told.case.machine, heat.column(told.case)): told for told in tip.told}
+
+    def link(target: str, machine: str, column: heat.Column) -> str:
+        told = places.get((target, machine, column))
+        return history.link(tip.branch, told.case) if told else ""
+
+    twin = f"{tip.name}.json"
+    html = heat.page(
+        tip.runs, tip.background, templates=templates, now=now, back="index.html", files=[twin], links=link,
+        histories=[(history.called(told[0].case), path) for path, told in groups.items()], not_run=tip.not_run,
+    )  # fmt: skip
+    memory.write(tip.name, {tip.page: html, twin: beside.matrix(tip.branch, tip.commit, tip.runs, tip.background)})
+    for path, told in groups.items():
+        used = {sha for one in told for its in one.history.stretches for sha in (its.first, its.last)}
+        commits = [tip.commits[sha] for sha in sorted(used) if sha in tip.commits]
+        of = digest(same, told, commits, tip.background.names, tip.not_run)
+        if memory.kept(path, of) is None:
+            memory.write(path, history.pages(path, told, about, templates=templates, now=now), of)
 
 
-def _logs(report: Report) -> list[tuple[str, str, str]]:
-    """(where, name, text) of the failing run at the culprit or the bad end, and of a passing one beside it."""
-    runs = [run for step in report.steps for run in step.runs if run.case == report.case]
-    failing = words.failing_run(report)
-    passing = next((run for run in reversed(runs) if run.outcome is Outcome.PASS), None)
-    out = []
-    for run in (failing, passing):
-        if run is None:
-            continue
-        where = f"{run.outcome} on {run.commit[:12]}"
-        argv = "\n\n".join(" ".join(args) for args in run.observation.argv)
-        texts = [("command lines", argv), *((log.name, log.text) for log in run.observation.logs)]
-        out += [(where, name, _cut(clean(text))) for name, text in texts if text.strip()]
-    return out
-
-
-def _cut(text: str) -> str:
-    half = _LOG_LIMIT // 2
-    if len(text) <= _LOG_LIMIT:
-        return text
-    return f"{text[:half]}\n[... {len(text) - _LOG_LIMIT} characters left out, see report.json ...]\n{text[-half:]}"
+def _choices(heads: Sequence[dict[str, Any]], drawn: Sequence[Matrix]) -> list[tuple[str, list[str]]]:
+    """What the index can be filtered by, each with all its values."""
+    states = {head["state"] for head in heads}
+    targets = {target for head in heads for target in head["targets"]} | {matrix.target for matrix in drawn}
+    ways = {way for head in heads for way in head["profiles"]} | {matrix.profile for matrix in drawn}
+    return [("state", sorted(states)), ("target", sorted(targets)), ("profile", sorted(ways))]
 
 
 # -- the matrix ----------------------------------------------------------------------------------------------------
@@ -200,8 +238,8 @@ def _counts(tip: Tip) -> str:
     expected = tip.background.expected
     count = Counter("expected" if run.case in expected else table.word(run, None) for run in latest)
     named = {
-        table.Word.OK: "pass", table.Word.FAIL: "fail", "expected": "fail as expected",
-        table.Word.UNTESTABLE: "cannot be tested", table.Word.TROUBLE: "gave no answer",
+        table.Word.OK: "pass", table.Word.FAIL: "fail", table.Word.FLAKY: "flaky",
+        "expected": "fail as expected", table.Word.UNTESTABLE: "cannot be tested", table.Word.TROUBLE: "gave no answer",
     }  # fmt: skip
     parts = [f"{count[kind]} {words_}" for kind, words_ in named.items() if count[kind]]
     return f"{words.plural(len(latest), 'case')}: {', '.join(parts) or 'none was run'}"
@@ -224,7 +262,7 @@ def _matrix(target: str, profile: str, runs: Sequence[Run], about: Background) -
     alike: dict[tuple[Cell, ...], list[str]] = {}
     for machine, given in cells.items():
         alike.setdefault(tuple(given.get(key, Cell("")) for key in keys), []).append(machine)
-    rows = [(", ".join(machine_ranges(members, cells)), row) for row, members in alike.items()]
+    rows = [(", ".join(machine_ranges(members, cells)), row, tuple(members)) for row, members in alike.items()]
     rows.sort(key=lambda row: (not _fails(row[1]), row[0]))
     return Matrix(target, profile, tuple(heat.heading(key, about.names) for key in keys), tuple(rows))
 

@@ -18,6 +18,7 @@ WIDTH = 76  # columns of a mail
 class Word(StrEnum):
     """How a run went, as a table says it."""
 
+    FLAKY = "flaky"  # failed, and passed as well
     FAIL = "FAIL"  # with the signature that the table is about, or with any if it is about none
     OTHER = "other"  # fails in another way
     UNTESTABLE = "n/a"
@@ -49,6 +50,8 @@ class Row:
 
 def word(run: Run, signature: Signature | None) -> Word:
     """What a table about `signature` (None: about any failure) says of a run."""
+    if run.flaky:
+        return Word.FLAKY
     if run.outcome is Outcome.PASS:
         return Word.OK
     if run.outcome is Outcome.INFRA:
@@ -61,8 +64,11 @@ def word(run: Run, signature: Signature | None) -> Word:
 
 
 def what(run: Run) -> str:
-    """A failure in few words: its outcome and signature."""
-    return f"{run.outcome} {line(str(run.signature), 60)}" if run.signature else str(run.outcome)
+    """A failure in few words: its outcome and signature, and how often, if not each time."""
+    said = f"{run.outcome} {line(str(run.signature), 60)}" if run.signature else str(run.outcome)
+    if not run.flaky:
+        return said
+    return f"{said}, in {len(run.beside) + 1 - run.beside.count(Outcome.PASS)} of {len(run.beside) + 1} runs"
 
 
 def way(case: Case) -> str:
@@ -123,7 +129,8 @@ def rows(
         known.setdefault(run.case.target, set()).add(run.case.machine)
     for run in runs:
         case, how = run.case, word(run, signature)
-        detail = what(run) if how is Word.OTHER or (how is Word.FAIL and signature is None) else ""
+        told = how in (Word.OTHER, Word.FLAKY) or (how is Word.FAIL and signature is None)
+        detail = what(run) if told else ""
         key = (case.target, way(case), case.direction, case.baseline or "", how, detail)
         groups.setdefault(key, []).append(run)
         known.setdefault(case.target, set()).add(case.machine)

@@ -33,12 +33,15 @@ def summary(runs: Sequence[Run], background: Background | None = None) -> Text:
     """
     about = background or Background()
     out = Text()
+    if about.posted is not None:
+        out.append(f"{line(str(about.posted))}\n")
     if not runs:
         return out.append("nothing was run\n")
     changed = _changed(out, runs, about)
     rest = [run for run in runs if run.case not in changed and run.case not in about.expected]
     _failures(out, [run for run in rest if table.word(run, None) is Word.FAIL], runs, about)
-    _failures(out, [run for run in rest if table.word(run, None) is Word.TROUBLE], runs, about)
+    for odd in (Word.FLAKY, Word.TROUBLE):
+        _failures(out, [run for run in rest if table.word(run, None) is odd], runs, about)
     _expected(out, runs, about)
     _untested(out, runs, about)
     _counts(out, runs, about)
@@ -98,7 +101,8 @@ def _failures(out: Text, failing: Sequence[Run], runs: Sequence[Run], about: Bac
         groups.setdefault(table.what(run), []).append(run)
     for what, members in groups.items():
         style = _BAD if table.word(members[0], None) is Word.FAIL else _ODD
-        out.append(f"{indent}{what}\n", style)
+        flaky = "flaky: " if members[0].flaky else ""
+        out.append(f"{indent}{flaky}{what}\n", style)
         for text in _folded(table.rows(members, new=about.new, names=about.names, signature=None, among=runs)):
             out.append(f"{indent}  {text}\n")
         message = line(members[0].observation.message, _MESSAGE)
@@ -188,8 +192,10 @@ def _untested(out: Text, runs: Sequence[Run], about: Background) -> None:
 
 
 def _counts(out: Text, runs: Sequence[Run], about: Background) -> None:
-    count = Counter(run.outcome for run in runs if run.case not in about.expected)
+    count = Counter(run.outcome for run in runs if run.case not in about.expected and not run.flaky)
     said = [f"{count[outcome]} {outcome}" for outcome in Outcome if count[outcome]]
+    flaky = sum(run.flaky for run in runs if run.case not in about.expected)
+    said += [f"{flaky} flaky"] if flaky else []
     known = sum(run.case in about.expected for run in runs)
     said += [f"{known} fail as expected"] if known else []
     seconds = sum(run.observation.seconds for run in runs)

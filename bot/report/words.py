@@ -24,6 +24,9 @@ from bot.model import (
 from bot.report import table
 from bot.report.safe import clean, line
 
+SUBJECT = 200  # characters of a commit's subject; the longest of QEMU's last 20,000 has 122
+_READ = 4000  # characters of one line that a program printed
+
 _VERBS = {
     Direction.FORWARD: "no longer loads the stream of {old}",
     Direction.BACKWARD: "can no longer be migrated to {old}",
@@ -36,7 +39,7 @@ _VERBS = {
 
 def cite(commit: Commit) -> str:
     """`ab74e5431129 ("subject")`, as a Fixes: tag has it."""
-    return f'{commit.short} ("{line(commit.subject)}")'
+    return f'{commit.short} ("{line(commit.subject, SUBJECT)}")'
 
 
 def known(report: Report, sha: Sha) -> Commit | None:
@@ -278,9 +281,10 @@ def related(report: Report) -> list[str]:
 def symptom(report: Report, limit: int = 12) -> list[str]:
     """Lines of the failing side's stderr, verbatim but for control bytes.
 
-    A long one loses its warnings, for runs that pass print them too, and then its middle; what is left out is told.
+    A long one loses its warnings, for runs that pass print them too, and then its middle; what is left out is told,
+    and so is the end of a line that no person would read.
     """
-    lines = [text.rstrip() for text in clean(report.symptom).splitlines() if text.strip()]
+    lines = [_readable(text.rstrip()) for text in clean(report.symptom).splitlines() if text.strip()]
     if len(lines) <= limit:
         return lines
     telling = [text for text in lines if not is_warning(text)] or lines
@@ -289,6 +293,12 @@ def symptom(report: Report, limit: int = 12) -> list[str]:
         half = limit // 2
         telling = [*telling[:half], _left_out(len(telling) - 2 * half, "more line"), *telling[-half:]]
     return [*left_out, *telling]
+
+
+def _readable(text: str) -> str:
+    if len(text) <= _READ:
+        return text
+    return f"{text[:_READ]} {_left_out(len(text) - _READ, 'more character')}"
 
 
 def _left_out(number: int, what: str) -> str:

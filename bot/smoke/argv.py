@@ -77,7 +77,14 @@ def side(
 ) -> list[str]:
     """The whole command line of one side; `{dir}` in it becomes `directory`."""
     arguments = (*common, *firmware(binary), *extra, *incoming)
-    return [str(binary.path), *(argument.replace(DIRECTORY, directory) for argument in arguments)]
+    return [str(binary.path), *(_placed(argument, directory) for argument in arguments)]
+
+
+def _placed(argument: str, directory: str) -> str:
+    """An argument with `{dir}` filled in. Within `name=value,...` QEMU wants a comma of the path doubled."""
+    before, found, _ = argument.partition(DIRECTORY)
+    value = directory.replace(",", ",,") if found and "=" in before else directory
+    return argument.replace(DIRECTORY, value)
 
 
 def _chooses_accel(profile: Profile) -> bool:

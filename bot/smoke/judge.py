@@ -17,7 +17,7 @@ from bot.model import Outcome, Signature
 _INFRA = re.compile(
     r"No space left on device|Cannot allocate memory|cannot set up guest memory|Resource temporarily unavailable"
     r"|Too many open files|Disk quota exceeded|Input/output error: '/|Could not access KVM kernel module"
-    r"|failed to initialize kvm|setpriv: |^(?:bwrap|prlimit|choom): |^sandbox: ended|-qmp unix:\S+: Failed to connect"
+    r"|failed to initialize kvm|setpriv: |^(?:bwrap|prlimit|choom): |^sandbox: ended|-qmp unix:.+: Failed to connect"
 )
 _UNREACHED = re.compile(r"Failed to connect (?:to|socket)")
 _OUTSIDE = (-9, -15, -2, -1)  # KILL, TERM, INT, HUP: QEMU raises none of them itself

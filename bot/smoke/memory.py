@@ -13,7 +13,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +48,9 @@ class Memory:
 
     ranges: tuple[Range, ...]
     digests: tuple[str, ...]
+    pages: tuple[Mapping[int, bytes], ...] = field(
+        default=(), compare=False
+    )  # number of a page -> digest, if looked at
 
 
 class Unreadable(Exception):
@@ -58,7 +61,8 @@ async def read(machine: Qemu, directory: Path, *, like: Memory | None = None, qu
     """The memory of a QEMU whose guest stands still; None if it has none that can be named.
 
     `like` is what it should be: the same addresses are read, whatever lies there now. `directory` takes the files of
-    `pmemsave`, a range at a time; without `quick` nothing else is used. Raises `Gone` and `Refused` as `Qemu.ask` does.
+    `pmemsave`, a range at a time; without `quick` nothing else is used, and pages are told apart. Raises `Gone` and
+    `Refused` as `Qemu.ask` does.
     """
     ranges = like.ranges if like is not None else parse_mtree(await machine.monitor("info mtree -f"))
     if not ranges:
@@ -88,15 +92,32 @@ async def _by_pmemsave(machine: Qemu, ranges: tuple[Range, ...], directory: Path
                 chunks[entry] = list(_nonzero(0, iter(lambda: saved.read(_CHUNK), b"")))
     finally:
         file.unlink(missing_ok=True)
-    return _digest(ranges, chunks.__getitem__)
+    return replace(_digest(ranges, chunks.__getitem__), pages=tuple(_pages(chunks[entry]) for entry in ranges))
 
 
 def difference(source: Memory, destination: Memory) -> str | None:
-    """Where the destination's memory is not the source's, in words; None if it is the same."""
-    for entry, mine, theirs in zip(source.ranges, source.digests, destination.digests, strict=True):
-        if mine != theirs:
+    """Where the destination's memory is not the source's, in words; None if it is the same.
+
+    The address is that of the first page that differs, where both sides' pages are known, else that of its range.
+    """
+    for which, entry in enumerate(source.ranges):
+        if source.digests[which] == destination.digests[which]:
+            continue
+        if not (source.pages and destination.pages):
             return f"{entry.name} at {entry.start:#x}"
+        mine, theirs = source.pages[which], destination.pages[which]
+        apart = sorted(page for page in mine.keys() | theirs.keys() if mine.get(page) != theirs.get(page))
+        return f"{entry.name} at {entry.start + apart[0] * PAGE:#x} ({len(apart)} of its pages)"
     return None
+
+
+def _pages(chunks: Iterable[tuple[bytes, bytes]]) -> dict[int, bytes]:
+    """Page by page what `_nonzero` gave."""
+    found = {}
+    for numbers, contents in chunks:
+        for k, number in enumerate(np.frombuffer(numbers, dtype=">u8").tolist()):
+            found[number] = hashlib.sha256(contents[k * PAGE : (k + 1) * PAGE]).digest()
+    return found
 
 
 def parse_mtree(text: str) -> tuple[Range, ...]:

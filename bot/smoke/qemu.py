@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
@@ -19,6 +20,7 @@ from bot.smoke.child import Child, child
 
 SOCKET_PATH_LIMIT = 107  # bytes; sun_path has 108 with the final NUL (unix(7))
 _TRACE_LIMIT = 128 * 1024  # bytes kept of a trace, head and tail
+_HANG_UP = 10.0  # seconds for a disconnect, on a host under load
 _LAST_BREATH = 5.0  # seconds from the loss of the connection to the end of the process
 _LINE_LIMIT = 2000  # characters of one message: replies of query-machines have 20,000
 # What goes wrong on a connection is our business to tell; the library would also log it to the terminal.
@@ -52,8 +54,16 @@ class _Client(QMPClient):
         return msg
 
     def _cb_inbound(self, msg: Message) -> Message:
+        msg = _writable(msg)
         self._heard("<-", msg)
         return msg
+
+
+def _writable(msg: Message) -> Message:
+    """A message without halves of surrogate pairs: JSON can escape one, and neither UTF-8 nor the database has it."""
+    if b"\\ud" not in bytes(msg).lower():
+        return msg
+    return Message(json.dumps(dict(msg), ensure_ascii=False).encode(errors="replace"))
 
 
 class Qemu:
@@ -207,13 +217,29 @@ async def qemu(
     except QMPError as error:
         raise InfraError(f"cannot listen on {socket}: {error}") from error
     try:
-        # The path is an option's value, in which QEMU doubles a comma (qemu(1), -chardev).
-        listen = ("-qmp", f"unix:{str(socket).replace(',', ',,')}")
+        # Named, for else what stands before a `=` in it is taken for a name; a comma is doubled (qemu(1), -chardev).
+        listen = ("-qmp", f"unix:path={str(socket).replace(',', ',,')}")
         async with child([*argv, *listen], env=os.environ | {"LC_ALL": "C"}, sandbox=sandbox) as machine.process:
             machine.process.on_exit = machine.changed.set
             yield machine
     finally:
-        # The process is gone: what the connection has to say about that is no news.
-        with contextlib.suppress(QMPError, EOFError, OSError, TimeoutError):
-            async with asyncio.timeout(10):  # on a host under load; what it gives up prints a traceback at the end
-                await machine.client.disconnect()
+        await _hang_up(machine.client)
+
+
+async def _hang_up(client: QMPClient) -> None:
+    """Disconnect from a process that is gone; what the connection has to say about that is no news.
+
+    Who is cancelled meanwhile waits all the same: a `disconnect` that is cut short leaves a future whose exception
+    nobody asks for, and asyncio prints a traceback of that.
+    """
+    closing = asyncio.ensure_future(client.disconnect())
+    try:
+        await asyncio.wait({closing}, timeout=_HANG_UP)
+    except asyncio.CancelledError:
+        await asyncio.wait({closing}, timeout=_HANG_UP)
+        raise
+    finally:
+        if not closing.done():
+            closing.cancel()
+        elif not closing.cancelled():
+            closing.exception()

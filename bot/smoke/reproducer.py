@@ -13,6 +13,7 @@ import shlex
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +25,7 @@ from bot.smoke.confine import homes
 from bot.smoke.until import until_stopped
 
 WIDTH = 74  # columns; a mail indents by two and ends at 76
-_WAIT = 10  # seconds; a destination that has loaded waits for ever, and timeout(1) then exits 124
-_LIMIT = 120.0  # seconds for a whole run of it
+LIMIT = 120.0  # seconds for a whole run of it, besides `SmokeSettings.reproducer_wait`
 _STATE = "vm.state"  # in the current directory: two runs at once do not meet
 _PLAIN = re.compile(r"[\w@%+=:,./-]+")
 
@@ -64,7 +64,8 @@ def reproducer(
     """The two commands, with `source_name` and `destination_name` in comments. Lines end before column 75.
 
     An argument that is longer than that stays on a line of its own, whole. `{dir}` in a profile becomes the current
-    directory. The exit printed at the end is 124 if the destination has loaded the stream; else it failed.
+    directory. The exit printed at the end is 124 if the destination has loaded the stream, for then it waits for ever
+    and timeout(1) ends it; else it failed.
     """
     case, profile = common.case, common.profile
     places = sides(case, source, destination, new=new, old=old)
@@ -74,7 +75,7 @@ def reproducer(
     use = "$O" if plain else '"${O[@]}"'
     save = [*_program(places.source, source, case), use, *_extra(profile.source_args), "-monitor", "stdio"]
     load = [
-        "timeout", str(_WAIT), *_program(places.destination, destination, case), use,
+        "timeout", f"{common.settings.reproducer_wait:g}", *_program(places.destination, destination, case), use,
         *_extra(profile.destination_args), "-incoming", f'"exec:cat {_STATE}"', "</dev/null; echo $?",
     ]  # fmt: skip
     pause = f"(sleep {profile.run:g}; " if profile.run else ""
@@ -149,18 +150,21 @@ def run_as_printed(
     scratch: Path,
     stop: threading.Event | None = None,
     sandbox: Sandbox | None = None,
+    limit: float = LIMIT,
 ) -> Reproduction:
-    """Run text with bash, once on the bad build and once on its parent, each in a fresh directory.
+    """Run text with bash, on the bad build and on its parent at the same time, each in a fresh directory.
 
     `bad` and `good` say which binary stands for each directory in the text ({"old": baseline, "new": build}); installed
-    binaries are not in them. Exits are None if the text printed none.
+    binaries are not in them. Exits are None if the text printed none, which includes one that took longer than `limit`
+    seconds.
 
     Of a sandbox, what both may see besides is given: installed binaries and files that the text names.
 
     Raises `UserError` without bash, `Stopped` if `stop` was set, `InfraError` without a scratch directory.
     """
-    bad_exit, output = _run(text, bad, arch, scratch, stop, sandbox)
-    good_exit, _ = _run(text, good, arch, scratch, stop, sandbox)
+    with ThreadPoolExecutor(2) as pool:  # most of it is waiting
+        told = [pool.submit(_run, text, build, arch, scratch, stop, sandbox, limit) for build in (bad, good)]
+    (bad_exit, output), (good_exit, _) = (one.result() for one in told)
     return Reproduction(text, bad_exit, good_exit, output)
 
 
@@ -171,6 +175,7 @@ def _run(
     scratch: Path,
     stop: threading.Event | None,
     sandbox: Sandbox | None,
+    limit: float,
 ) -> tuple[int | None, str]:
     try:
         scratch.mkdir(parents=True, exist_ok=True)
@@ -184,7 +189,7 @@ def _run(
             if sandbox is not None:
                 seen = tuple(home for binary in binaries.values() for home in homes(binary))
                 sandbox = sandbox.with_paths(read=seen, write=(place,))
-            stdout, stderr = asyncio.run(until_stopped(_shell(text, place, sandbox), stop))
+            stdout, stderr = asyncio.run(until_stopped(_shell(text, place, sandbox, limit), stop))
     except OSError as error:
         raise InfraError(f"{scratch}: no scratch directory can be used here: {error}") from error
     printed = stdout.split()
@@ -192,12 +197,12 @@ def _run(
     return code, "\n".join(line.rstrip() for line in stderr.splitlines() if line.strip())
 
 
-async def _shell(text: str, directory: Path, sandbox: Sandbox | None) -> tuple[str, str]:
+async def _shell(text: str, directory: Path, sandbox: Sandbox | None, limit: float) -> tuple[str, str]:
     """What bash printed (the monitor's chatter, then the exit) and what went to stderr (what QEMU said)."""
     with contextlib.suppress(TimeoutError):
         async with (
             child(["bash", "-c", text], cwd=directory, keep_stdout=True, sandbox=sandbox) as shell,
-            asyncio.timeout(_LIMIT),
+            asyncio.timeout(limit),
         ):
             await shell.exited.wait()
     return shell.text("stdout"), shell.text("stderr")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import zstandard
@@ -26,9 +27,10 @@ class Blobs:
         data = text.encode(errors="surrogateescape")
         name = hashlib.sha256(data).hexdigest()
         path = self._path(name)
-        if path.exists():
-            return name
         try:
+            if path.exists():
+                path.touch()  # it is young again: `evict` leaves it for whoever is about to name it
+                return name
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, part = tempfile.mkstemp(dir=path.parent, prefix=".part-")
             try:
@@ -42,6 +44,10 @@ class Blobs:
         except OSError as error:
             raise InfraError(f"cannot keep a log in {path.parent}: {error.strerror}; free some space there") from error
         return name
+
+    def all(self) -> Iterator[Path]:
+        """The files there are; those that a killed process left half are among them."""
+        yield from self._root.glob("*/*")
 
     def get(self, sha256: str) -> str | None:
         """The text, or None if it was evicted."""

@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,24 @@ from sqlalchemy import Connection, Row, RowMapping, create_engine, delete, event
 from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.pool import NullPool
 
+from bot.core.drift import Seen
+from bot.core.lifecycle import Event, Record, State, after, overtaken, replay
+from bot.core.outbox import DIGEST, Held
+from bot.core.verdict import FAILURES
 from bot.errors import InfraError, UserError
 from bot.model import Build, Case, Commit, Inventory, Log, Outcome, Regression, Run, Sha
-from bot.store import schema
+from bot.store import happenings, schema
+from bot.store.alarms import Alarms
 from bot.store.blobs import Blobs
+from bot.store.drifts import Drifts
+from bot.store.histories import Histories
+from bot.store.ids import is_series
+from bot.store.ids import number as number
+from bot.store.nights import Nights
+from bot.store.outbox import Outbox, Post
+from bot.store.posted import Series
+from bot.store.releases import Releases
+from bot.store.replies import Replies
 
 _BUILD = TypeAdapter(Build)
 _COMMIT = TypeAdapter(Commit)
@@ -33,14 +47,36 @@ _REGRESSION = TypeAdapter(Regression)
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A regression as it is kept. `finding` is the name of its kind, None while the search is not done."""
+    """A regression as it is kept. `finding` is the name of its kind, None while the search is not done.
+
+    Its texts are read when they are asked for: most who look over all regressions want none of them.
+    """
 
     regression: Regression
     opened: float
-    state: str
+    record: Record  # what became of it
     finding: str | None
-    report: str | None  # JSON of the Report, None if there is none yet
-    log: str = ""  # of the search, for `git bisect replay` and `bot replay`
+    blobs: tuple[str | None, str | None]  # of report and log; equal ones, equal texts
+    read: Callable[[str], str] = field(repr=False, compare=False)
+
+    @property
+    def state(self) -> State:
+        return self.record.state
+
+    @property
+    def reported(self) -> bool:
+        """Whether there is a report, perhaps one that is to be replaced."""
+        return self.blobs[0] is not None
+
+    @property
+    def report(self) -> str | None:
+        """JSON of the Report, None if there is none yet."""
+        return self.read(self.blobs[0]) if self.blobs[0] else None
+
+    @property
+    def log(self) -> str:
+        """Of the search, for `git bisect replay` and `bot replay`."""
+        return self.read(self.blobs[1]) if self.blobs[1] else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +92,20 @@ class Mail:
 
 
 @dataclass(frozen=True, slots=True)
+class Letter:
+    """The same without its text, whose blob is `eml`."""
+
+    kind: str
+    eml: str
+    held: tuple[str, ...]
+
+
+STOPPED = "stopped"  # the result of a cycle that somebody stopped
+
+
+@dataclass(frozen=True, slots=True)
 class Cycle:
-    """One pass of the watch. Times in seconds since the epoch; `ended` None: it runs, or was killed."""
+    """One pass of the watch. Times in seconds since the epoch; `ended` None: it runs, or was stopped or killed."""
 
     began: float
     ended: float | None
@@ -68,7 +116,7 @@ class Store:
     """Rows and blobs of one work directory. Raises `InfraError` if the disk fails, `UserError` for a wrong file."""
 
     def __init__(self, work: Path, clock: Callable[[], float] = time.time) -> None:
-        self.clock = clock
+        self.work, self.clock = work, clock
         self.blobs = Blobs(work / "blobs")
         path = work / "bot.db"
         self._engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
@@ -76,12 +124,25 @@ class Store:
         event.listen(self._engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
         with self._write() as connection:
             version = connection.execute(text("PRAGMA user_version")).scalar_one()
-            if version not in (0, schema.VERSION):
+            if version > schema.VERSION:
                 raise UserError(
-                    f"{path}: made by another version of bot (schema {version}, this one is {schema.VERSION})"
+                    f"{path}: made by a newer bot (schema {version}, this one knows up to {schema.VERSION})"
                 )
+            for old in range(version or schema.VERSION, schema.VERSION):
+                for statement in schema.STEPS[old]:
+                    connection.execute(text(statement))
             schema.metadata.create_all(connection)
+            for statement in schema.APPENDED:
+                connection.execute(text(statement))
             connection.execute(text(f"PRAGMA user_version={schema.VERSION}"))
+        self.outbox = Outbox(self._write, self.blobs, clock)
+        self.replies = Replies(self._write, self.blobs, self.outbox, clock)
+        self.nights = Nights(self._write, clock)
+        self.histories = Histories(self._write)
+        self.drifts = Drifts(self._write, clock)
+        self.releases = Releases(self._write, clock)
+        self.alarms = Alarms(self._write, self.blobs, self.outbox, clock)
+        self.series = Series(self._write, self.blobs, clock)
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
@@ -93,7 +154,8 @@ class Store:
         except DatabaseError as error:
             raise InfraError(f"{self._engine.url.database}: {error.orig}") from error
 
-    def _rows(self, statement: Any) -> Sequence[RowMapping]:
+    def rows(self, statement: Any) -> Sequence[RowMapping]:
+        """What a query gives. Raises `InfraError` if the database cannot be read."""
         with self._write() as connection:
             return connection.execute(statement).mappings().all()
 
@@ -112,7 +174,8 @@ class Store:
             logs = [[log.name, self.blobs.put(log.text)] for log in fact.observation.logs]
             bare = replace(fact, observation=replace(fact.observation, logs=()))
             row = {
-                "sha": fact.commit, "case": fact.case.id, "setup": fact.setup, "outcome": fact.outcome,
+                "sha": fact.commit, "case": fact.case.id, "setup": fact.setup, "toolchain": fact.toolchain,
+                "outcome": fact.outcome,
                 "signature": fact.signature.key if fact.signature else None, "at": fact.at,
                 "logs": json.dumps(logs), "data": _RUN.dump_json(bare).decode(),
             }  # fmt: skip
@@ -137,7 +200,7 @@ class Store:
         if wanted is not None and len(wanted) <= 100:
             query = query.where(schema.runs.c.case.in_(wanted))
         found = []
-        for row in self._rows(query):
+        for row in self.rows(query):
             if wanted is not None and row["case"] not in wanted:
                 continue
             if allowed is not None and row["setup"] not in allowed:
@@ -155,7 +218,7 @@ class Store:
         if commit is not None:
             query = query.where(schema.builds.c.sha == commit)
         found = []
-        for row in self._rows(query):
+        for row in self.rows(query):
             build = _BUILD.validate_json(row["data"])
             found.append(replace(build, log=self._blob(row["log"])) if logs else build)
         return found
@@ -167,15 +230,28 @@ class Store:
     # -- history of a case ---------------------------------------------------------------------------------------
 
     def good_commits(self, case: Case, setup: str) -> list[Sha]:
-        """Commits whose latest run of the case passed, newest run first."""
+        """Commits whose latest run of the case passed, newest run first; not those where it failed as well, for what is
+        flaky there would be broken anew wherever it fails next."""
         table = schema.runs.c
         query = select(table.sha, table.outcome).where(table.case == case.id, table.setup == setup)
         latest: dict[Sha, str] = {}
-        for row in self._rows(query.order_by(table.id)):
+        failed: set[Sha] = set()
+        for row in self.rows(query.order_by(table.id)):
             if row["outcome"] != Outcome.INFRA:
                 latest.pop(row["sha"], None)
                 latest[row["sha"]] = row["outcome"]
-        return [sha for sha, outcome in reversed(latest.items()) if outcome == Outcome.PASS]
+            if row["outcome"] in FAILURES:
+                failed.add(row["sha"])
+        return [sha for sha, outcome in reversed(latest.items()) if outcome == Outcome.PASS and sha not in failed]
+
+    def history(self, case: Case) -> list[Seen]:
+        """All recorded runs of a case, oldest first."""
+        table = schema.runs.c
+        query = select(table.sha, table.setup, table.toolchain, table.outcome, table.at).where(table.case == case.id)
+        return [
+            Seen(row["sha"], row["setup"], row["toolchain"], Outcome(row["outcome"]), row["at"])
+            for row in self.rows(query.order_by(table.id))
+        ]
 
     # -- branches ------------------------------------------------------------------------------------------------
 
@@ -193,7 +269,7 @@ class Store:
     def seen(self) -> dict[str, list[Commit]]:
         """Tips of each branch, in the order they were seen."""
         found: dict[str, list[Commit]] = {}
-        for row in self._rows(select(schema.commits).order_by(schema.commits.c.seen)):
+        for row in self.rows(select(schema.commits).order_by(schema.commits.c.seen)):
             found.setdefault(row["branch"], []).append(_COMMIT.validate_json(row["data"]))
         return found
 
@@ -209,20 +285,24 @@ class Store:
     def inventories(self, commit: Sha) -> dict[str, Inventory]:
         """What a commit's binaries say of themselves, by target, as far as it was asked."""
         query = select(schema.inventories).where(schema.inventories.c.sha == commit)
-        return {row["target"]: _INVENTORY.validate_json(row["data"]) for row in self._rows(query)}
+        return {row["target"]: _INVENTORY.validate_json(row["data"]) for row in self.rows(query)}
 
     # -- regressions ---------------------------------------------------------------------------------------------
 
-    def open_regression(self, regression: Regression) -> Regression:
-        """Keep a new regression; the answer has its id (r0001, ...)."""
+    def open_regression(self, regression: Regression, narrowed: Regression | None = None) -> Regression:
+        """Keep a new regression; the answer has its id (r0001, ...).
+
+        `narrowed` is the one that it is split off from, as that is then: both or neither is kept.
+        """
         with self._write() as connection:
             row = {
-                "opened": self.clock(), "state": "open", "signature": regression.signature.key,
-                "branch": regression.branch, "data": "",
+                "opened": self.clock(), "signature": regression.signature.key, "branch": regression.branch, "data": "",
             }  # fmt: skip
             key = connection.execute(insert(schema.regressions), row).inserted_primary_key
             numbered = replace(regression, id=f"r{_only(key):04d}")
-            self._update(connection, numbered.id, data=_REGRESSION.dump_json(numbered).decode())
+            for kept in (numbered, narrowed):
+                if kept is not None:
+                    self._update(connection, kept.id, data=_REGRESSION.dump_json(kept).decode())
         return numbered
 
     def change_regression(self, regression: Regression) -> None:
@@ -230,11 +310,60 @@ class Store:
         with self._write() as connection:
             self._update(connection, regression.id, data=_REGRESSION.dump_json(regression).decode())
 
-    def conclude(self, regression_id: str, finding: str, report: str, log: str) -> None:
-        """Note how the search ended, with the report as JSON and the search's log."""
+    def conclude(
+        self, regression_id: str, finding: str, report: str, log: str, *, mail: Mail | None = None,
+        posts: Iterable[Post] = (),
+    ) -> None:  # fmt: skip
+        """Note how the search ended, with the report as JSON, the search's log, its mail, and what is to go out.
+
+        All in one transaction: a regression that is concluded has its mail, and what is to go out cannot get lost.
+        A mail with the same Message-ID is replaced: it was rendered again.
+        """
         values = {"finding": finding, "report": self.blobs.put(report), "log": self.blobs.put(log)}
+        kept = None if mail is None else self.blobs.put(mail.eml)
+        written = [(post, self.blobs.put(post.text)) for post in posts]
         with self._write() as connection:
             self._update(connection, regression_id, **values)
+            if mail is not None:
+                self._keep(connection, mail, kept)
+            self.outbox.put(connection, number(regression_id), written)
+
+    def happened(
+        self,
+        regression_id: str,
+        event: Event,
+        known: Record,
+        *,
+        mail: Mail | None = None,
+        posts: Iterable[Post] = (),
+        again: Regression | None = None,
+    ) -> Record | None:
+        """Note what happened to a regression, with the mail about it; the record after, when it is on the disk.
+
+        None, and nothing is noted, if something else was noted since `known`. All in one transaction: an event has its
+        mail, and what waits to go out and is moot by it is held. `again` replaces what is searched for: its search is
+        not done, and the report until then is kept with the event. Raises `NotNowError` if there is no such step.
+        """
+        key, now = number(regression_id), self.clock()
+        kept = None if mail is None else self.blobs.put(mail.eml)
+        written = [(post, self.blobs.put(post.text)) for post in posts]
+        with self._write() as connection:
+            history = happenings.of(connection, key)
+            if history != known.history:
+                return None
+            before = replay(history)
+            record = after(before, event, now)
+            table, report = schema.regressions, None
+            if again is not None:
+                report = connection.execute(select(table.c.report).where(table.c.number == key)).scalar_one()
+                self._update(connection, regression_id, data=_REGRESSION.dump_json(again).decode(), finding=None)
+            happenings.put(connection, key, now, event, report)
+            if hold := overtaken(before, event, record):
+                self.outbox.hold(connection, key, Held(hold.why, hold.name))
+            if mail is not None:
+                self._keep(connection, mail, kept)
+            self.outbox.put(connection, key, written)
+        return record
 
     @staticmethod
     def _update(connection: Connection, regression_id: str, **values: Any) -> None:
@@ -243,19 +372,25 @@ class Store:
 
     def regressions(self, regression_id: str | None = None) -> list[Entry]:
         """Regressions, oldest first, or the one asked for. Raises `UserError` for an id that is none."""
+        if regression_id is not None and is_series(regression_id):
+            raise UserError(f"{regression_id}: a series that somebody posted, and no regression (r0001)")
         query = select(schema.regressions).order_by(schema.regressions.c.number)
-        if regression_id is not None:
-            query = query.where(schema.regressions.c.number == number(regression_id))
+        only = None if regression_id is None else number(regression_id)
+        if only is not None:
+            query = query.where(schema.regressions.c.number == only)
+        with self._write() as connection:
+            rows = connection.execute(query).mappings().all()
+            histories = happenings.all_of(connection, only)
         found = [
             Entry(
                 regression=_REGRESSION.validate_json(row["data"]),
                 opened=row["opened"],
-                state=row["state"],
+                record=replay(histories.get(row["number"], ())),
                 finding=row["finding"],
-                report=self._blob(row["report"]) if row["report"] else None,
-                log=self._blob(row["log"]) if row["log"] else "",
+                blobs=(row["report"] or None, row["log"] or None),
+                read=self._blob,
             )
-            for row in self._rows(query)
+            for row in rows
         ]
         if regression_id is not None and not found:
             raise UserError(f"{regression_id}: no such regression; `bot list` shows those there are")
@@ -263,20 +398,50 @@ class Store:
 
     # -- mails and cycles ----------------------------------------------------------------------------------------
 
-    def keep_mail(self, mail: Mail) -> None:
-        """Keep a rendered mail. One with the same Message-ID is replaced: it was rendered again."""
+    @staticmethod
+    def _keep(connection: Connection, mail: Mail, eml: str | None) -> None:
         table = schema.reports
+        row = {
+            "regression": number(mail.regression), "kind": mail.kind, "message_id": mail.message_id,
+            "created": mail.created, "held": json.dumps(mail.held), "eml": eml,
+        }  # fmt: skip
+        done = connection.execute(update(table).where(table.c.message_id == mail.message_id).values(**row))
+        if done.rowcount == 0:
+            connection.execute(insert(table), row)
+
+    def post(self, regression_id: str, posts: Iterable[Post], mail: Mail | None = None) -> None:
+        """Put something into the outbox of a regression that was concluded before, with a mail that was not kept."""
+        written = [(post, self.blobs.put(post.text)) for post in posts]
+        kept = None if mail is None else self.blobs.put(mail.eml)
         with self._write() as connection:
-            row = {
-                "regression": number(mail.regression), "kind": mail.kind, "message_id": mail.message_id,
-                "created": mail.created, "held": json.dumps(mail.held), "eml": self.blobs.put(mail.eml),
-            }  # fmt: skip
-            done = connection.execute(update(table).where(table.c.message_id == mail.message_id).values(**row))
-            if done.rowcount == 0:
-                connection.execute(insert(table), row)
+            if mail is not None:
+                self._keep(connection, mail, kept)
+            self.outbox.put(connection, number(regression_id), written)
+
+    def answer(self, series_id: str, headline: str, report: str, mail: Mail, posts: Iterable[Post]) -> None:
+        """Note what was found about a posted series, both as JSON, with the answer to it, and what is to go out.
+
+        All in one transaction, as `conclude`.
+        """
+        kept = self.blobs.put(mail.eml)
+        written = [(post, self.blobs.put(post.text)) for post in posts]
+        data = self.blobs.put(report)
+        with self._write() as connection:
+            self.series.conclude(connection, series_id, headline, data)
+            self._keep(connection, mail, kept)
+            self.outbox.put(connection, number(series_id), written)
+
+    def known(self, name: str) -> None:
+        """Raises `UserError` if there is no such regression, or no such series."""
+        if name == DIGEST:
+            return
+        if is_series(name):
+            self.series.entry(name)
+        else:
+            self.regressions(name)
 
     def mails(self, regression_id: str) -> list[Mail]:
-        """Mails of a regression, oldest first."""
+        """Mails of a regression, or of a series, oldest first."""
         table = schema.reports
         query = select(table).where(table.c.regression == number(regression_id)).order_by(table.c.id)
         return [
@@ -288,8 +453,20 @@ class Store:
                 held=tuple(json.loads(row["held"])),
                 eml=self._blob(row["eml"]),
             )
-            for row in self._rows(query)
+            for row in self.rows(query)
         ]
+
+    def letters(self) -> dict[str, list[Letter]]:
+        """The mails of all regressions without their texts, by regression, oldest first."""
+        found: dict[str, list[Letter]] = {}
+        for row in self.rows(select(schema.reports).order_by(schema.reports.c.id)):
+            letter = Letter(row["kind"], row["eml"], tuple(json.loads(row["held"])))
+            found.setdefault(f"r{row['regression']:04d}", []).append(letter)
+        return found
+
+    def letter(self, letter: Letter) -> str:
+        """The text of one."""
+        return self._blob(letter.eml)
 
     def begin_cycle(self) -> int:
         """Note that a cycle begins; returns its number for `end_cycle`."""
@@ -302,18 +479,18 @@ class Store:
         with self._write() as connection:
             connection.execute(update(table).where(table.c.id == cycle).values(ended=self.clock(), result=result))
 
+    def stop_cycle(self) -> None:
+        """Note of the cycle that goes on, if there is one, that somebody stopped it."""
+        table = schema.cycles
+        last = select(table.c.id).order_by(table.c.id.desc()).limit(1).scalar_subquery()
+        here = (table.c.id == last) & table.c.ended.is_(None)
+        with self._write() as connection:
+            connection.execute(update(table).where(here).values(result=STOPPED))
+
     def cycles(self, last: int = 10) -> list[Cycle]:
         """The last cycles, newest first."""
         query = select(schema.cycles).order_by(schema.cycles.c.id.desc()).limit(last)
-        return [Cycle(row["began"], row["ended"], row["result"]) for row in self._rows(query)]
-
-
-def number(regression_id: str) -> int:
-    """r0017 -> 17. Raises `UserError` for anything else."""
-    digits = regression_id.removeprefix("r")
-    if not digits.isascii() or not digits.isdigit():
-        raise UserError(f"{regression_id}: not the id of a regression (r0001); `bot list` shows those there are")
-    return int(digits)
+        return [Cycle(row["began"], row["ended"], row["result"]) for row in self.rows(query)]
 
 
 def _only(key: Row[Any] | None) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -11,6 +11,7 @@ from bot.errors import UserError
 from bot.model import Sha
 
 _STABLE = re.compile(r"stable-(\d+)\.(\d+)\Z")
+_RELEASE = re.compile(r"v(\d+)\.(\d+)\.\d+\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,17 @@ class Tip:
     branch: str
     sha: Sha
     since: str | None = None
+
+    @property
+    def stable(self) -> bool:
+        """Whether it is a stable branch, by its name."""
+        return _STABLE.match(self.branch) is not None
+
+
+def newest_series(releases: Iterable[str], count: int) -> tuple[str, ...]:
+    """The newest release series of all those named, newest first: `v11.2` for v11.2.0, v11.2.1 and so on."""
+    found = {(int(m[1]), int(m[2])) for name in releases if (m := _RELEASE.match(name))}
+    return tuple(f"v{major}.{minor}" for major, minor in sorted(found, reverse=True)[:count])
 
 
 def watched(branches: Mapping[str, Sha], patterns: Iterable[tuple[str, str | None]], stable: int) -> tuple[Tip, ...]:
@@ -39,3 +51,9 @@ def watched(branches: Mapping[str, Sha], patterns: Iterable[tuple[str, str | Non
     for _, _, name in numbered[:stable]:
         tips.setdefault(name, Tip(name, branches[name]))
     return tuple(tips.values())
+
+
+def spread(commits: Sequence[Sha], most: int) -> tuple[Sha, ...]:
+    """At most so many of the commits, evenly spread, in their order; the last one is always among them."""
+    count = min(most, len(commits))
+    return tuple(commits[len(commits) * number // count - 1] for number in range(1, count + 1))

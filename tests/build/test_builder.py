@@ -20,8 +20,8 @@ from bot.errors import InfraError, Stopped, UserError
 from bot.host import process
 from bot.host.process import Completed
 from bot.model import Build, BuildKind, BuildStatus, Recipe
-from tests.build.conftest import resize
 from tests.build.project import CONFIGURE, MAKE, NINJA, TARGET, Project, Watcher
+from tests.testing.tmpfs import resize
 
 STYLES = pytest.mark.parametrize("style", ["ninja", "make"])
 
@@ -448,7 +448,7 @@ def test_builds_at_the_same_time_have_a_tree_and_cores_each_and_make_the_same_by
             ran.append(keywords["cwd"])
         return process.run(argv, **keywords)
 
-    builder = project.builder(work, run=run, recipes=(MAPPED,), jobs=7).beside(2)
+    builder = project.builder(work, run=run, recipes=(MAPPED,), jobs=7, parallel=2).beside(2)
     with ThreadPoolExecutor(2) as pool:
         builds = list(pool.map(lambda commit: builder.build(commit, TARGET), commits))
     assert [says(build)[-3:] for build in builds] == ["7.3", "7.4"]
@@ -461,6 +461,68 @@ def test_builds_at_the_same_time_have_a_tree_and_cores_each_and_make_the_same_by
     assert len(shas) == 2
 
 
+def test_one_build_at_a_time_goes_on_beside_the_tests_of_what_is_built(project: Project, work: Path) -> None:
+    """Three are wanted at once: each has the one tree and all cores in its turn, and is known before the next is."""
+    commits = [project.commit({"dev.c": f"int dev(void) {{ return {number}; }}\n"}) for number in (3, 4, 5)]
+    begun = [threading.Event() for _ in commits]
+    making, most = 0, 0
+    order: list[str] = []
+
+    def run(argv: Sequence[str], **keywords: Any) -> Completed:
+        nonlocal making, most
+        if argv[:2] != ["ninja", "-j7"]:
+            return process.run(argv, **keywords)
+        begun[len(order)].set()
+        order.append(str(keywords["cwd"]))
+        making += 1
+        most = max(most, making)
+        time.sleep(0.2)  # another that were let in would be seen
+        done = process.run(argv, **keywords)
+        making -= 1
+        return done
+
+    builder = project.builder(work, run=run, jobs=7).beside(3)
+
+    def tested(number: int) -> str:
+        if number:
+            assert begun[number - 1].wait(60)  # asked for after it
+        build = builder.build(commits[number], TARGET)
+        if number + 1 < len(commits):
+            assert begun[number + 1].wait(60)  # a test that is over only once the next build goes on
+        return says(build)[-3:]
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(tested, range(3))) == ["7.3", "7.4", "7.5"]
+    assert most == 1 and order == [str(work / f"trees/ninja-{TARGET}/build")] * 3
+
+
+def test_builds_that_wait_are_made_in_the_order_they_were_asked_for(project: Project, work: Path) -> None:
+    commits = [project.commit({"dev.c": f"int dev(void) {{ return {number}; }}\n"}) for number in (3, 4, 5, 6)]
+    go, made = threading.Event(), list[str]()
+
+    def run(argv: Sequence[str], **keywords: Any) -> Completed:
+        if argv[0] == "ninja":
+            assert go.wait(60)
+        return process.run(argv, **keywords)
+
+    watcher = Watcher()
+    builder = project.builder(work, watcher, run=run).beside(4)
+
+    def built(commit: str) -> None:
+        made.append(commit if builder.build(commit, TARGET).status is BuildStatus.BUILT else "")
+
+    with ThreadPoolExecutor(4) as pool:
+        builds = []
+        for number, commit in enumerate(commits):
+            builds.append(pool.submit(built, commit))
+            deadline = time.monotonic() + 60
+            while builder._turns.length < number + 1 and time.monotonic() < deadline:
+                time.sleep(0.01)
+        go.set()
+        assert all(build.result() is None for build in builds)
+    assert made == commits
+
+
 def test_all_shipped_recipes_keep_paths_out_alike() -> None:
     assert {recipe.env["CFLAGS"] for recipe in SHIPPED} == {SHIPPED[0].env["CFLAGS"]}
 
@@ -468,7 +530,7 @@ def test_all_shipped_recipes_keep_paths_out_alike() -> None:
 def test_binaries_that_hold_the_path_of_their_tree_are_not_built_in_several(project: Project, work: Path) -> None:
     (commit,) = told_apart(project, 3)
     bare = dataclasses.replace(NINJA, env={"CC": "gcc"})
-    builder = project.builder(work, recipes=(bare,))
+    builder = project.builder(work, recipes=(bare,), parallel=2)
     with pytest.raises(UserError, match=r"build\.recipes\.ninja: .* -ffile-prefix-map=\{source\}=\."):
         builder.beside(2).build(commit, TARGET)
     assert builder.beside(1).build(commit, TARGET).status is BuildStatus.BUILT
@@ -482,7 +544,7 @@ def test_what_two_threads_want_is_built_once(project: Project, work: Path) -> No
         time.sleep(0.3)
         return process.run(argv, **keywords)
 
-    builder = project.builder(work, run=run).beside(3)
+    builder = project.builder(work, run=run, parallel=3).beside(3)
     with ThreadPoolExecutor(3) as pool:
         builds = list(pool.map(lambda _: builder.build(project.first, TARGET), range(3)))
     assert sorted(b.kind for b in builds) == ["cached", "cached", "full"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.build.diagnosis import Fault, Reader, fault
+from bot.build.diagnosis import Fault, Reader, fault, place
 
 
 def read(text: str) -> Reader:
@@ -102,3 +102,14 @@ def test_whose_fault(text: str, code: int, configuring: bool, kind: Fault | None
 def test_errors_far_into_a_long_output_are_known() -> None:
     reader = read("noise\n" * 10000 + COMPILE + "more\n" * 10000)
     assert reader.first_error == "net/hub.c:40:17: error: no member"
+
+
+def test_the_first_error_is_found_in_its_log_again() -> None:
+    log = (
+        "[1/2] CC\r\n../src/a.c:1:1: warning: x\n../../src/a.c:2:1: error: no \u2018y\u2019  \nninja: build stopped.\n"
+    )
+    error = read(log).first_error
+    assert error == "a.c:2:1: error: no 'y'"
+    assert place(log, error) == 2
+    assert place("[... 5 bytes dropped ...]\n", error) is None
+    assert place(log, "") is None

@@ -32,18 +32,22 @@ WRONG: dict[str, tuple[str | bytes, list[str]]] = {
         "wach: {}\n",
         [
             "config.yaml:1:1: wach: unknown key, did you mean watch? (there are upstream, watch, baselines, targets,"
-            " each_tip, nightly, profiles, smoke, expected, build, sandbox, executor, bisect, report)"
+            " each_tip, nightly, profiles, smoke, expected, build, sandbox, executor, bisect, report, replies)"
         ],
     ),
     "a typo in a key": (
         "watch:\n  evry: 1h\n",
-        ["config.yaml:2:3: watch.evry: unknown key, did you mean every? (there are branches, stable, every)"],
+        [
+            "config.yaml:2:3: watch.evry: unknown key, did you mean every? "
+            "(there are branches, stable, releases, pushes, every, nightly, budget)"
+        ],
     ),
     "a key that resembles none": (
         "report:\n  z9: 1\n",
         [
             "config.yaml:2:3: report.z9: unknown key"
-            " (there are out, sender, lists, cc, domain, url, archive, owner, approval)"
+            " (there are out, sender, lists, cc, domain, url, archive, owner, operator, approval, digest, send, smtp,"
+            " sendmail, caps, domains, no_cc, test_to, webhooks, gitlab)"
         ],
     ),
     "a typo in a list": (
@@ -84,6 +88,107 @@ WRONG: dict[str, tuple[str | bytes, list[str]]] = {
         "executor: {address: 'tcp://host:8786'}\n",
         ['config.yaml:1:21: executor.address: is "tcp://host:8786", must be tls://HOST:PORT'],
     ),
+    "mails that nobody may get": (
+        "report:\n  send: smtp\n",
+        [
+            "config.yaml:2:9: report.send: is smtp, must be never while report.domains is empty: name those that may"
+            ' get mail, or "*"'
+        ],
+    ),
+    "a password without TLS": (
+        "report: {smtp: {user: bot, tls: none}}\n",
+        [
+            "config.yaml:1:33: report.smtp.tls: is none, must not be where report.smtp.user is given: its password"
+            " would be seen"
+        ],
+    ),
+    "more mails in an hour than in a day": (
+        "report: {caps: {hour: 30}}\n",
+        ["config.yaml:1:23: report.caps.hour: hour 30 is more than day 20, must not be"],
+    ),
+    "a webhook with the name of mails": (
+        "report: {webhooks: {mail: {url: 'https://example.org/'}}}\n",
+        ['config.yaml:1:27: report.webhooks.mail: the name "mail" stands for mails, must be another'],
+    ),
+    "a webhook with the name of issues": (
+        "report: {webhooks: {gitlab: {url: 'https://example.org/'}}}\n",
+        ['config.yaml:1:29: report.webhooks.gitlab: the name "gitlab" stands for issues, must be another'],
+    ),
+    "a webhook with the name of the operator's mails": (
+        "report: {webhooks: {operator: {url: 'https://example.org/'}}}\n",
+        [
+            'config.yaml:1:31: report.webhooks.operator: the name "operator" stands for mails to report.operator,'
+            " must be another"
+        ],
+    ),
+    "a webhook that would be sent the mail server's password": (
+        "report: {webhooks: {smtp: {url: 'https://example.org/', token_file: token}}}\n",
+        [
+            'config.yaml:1:27: report.webhooks.smtp: the name "smtp" is for the variable BOT_SECRET_SMTP, as'
+            " report.smtp is, must be another"
+        ],
+    ),
+    "a webhook that would be sent GitLab's token": (
+        "report: {webhooks: {GitLab: {url: 'https://example.org/'}}}\n",
+        [
+            'config.yaml:1:29: report.webhooks.GitLab: the name "GitLab" is for the variable BOT_SECRET_GITLAB, as'
+            " report.gitlab is, must be another"
+        ],
+    ),
+    "two webhooks with one variable": (
+        "report:\n  webhooks:\n    a.b: {url: 'https://example.org/'}\n    A-B: {url: 'https://example.net/'}\n",
+        [
+            'config.yaml:4:10: report.webhooks.A-B: the name "A-B" is for the variable BOT_SECRET_A_B, as'
+            " report.webhooks.a.b is, must be another"
+        ],
+    ),
+    "an operator whom nothing is sent to": (
+        "report:\n  operator: ann@example.org\n",
+        ["config.yaml:2:13: report.operator: is given, so report.send must be smtp or sendmail: nothing is sent"],
+    ),
+    "an operator who is a list": (
+        "report: {send: smtp, operator: QEMU-devel@nongnu.org}\n",
+        [
+            "config.yaml:1:32: report.operator: is one of report.lists, must be a person's address: it gets no news for"
+            " others"
+        ],
+    ),
+    "a token without TLS": (
+        "report: {gitlab: {url: 'http://localhost.example.org', project: a/b}}\n",
+        ["config.yaml:1:24: report.gitlab.url: is http://, must be https://: the token would be seen"],
+    ),
+    "a project by its URL": (
+        "report: {gitlab: {project: 'https://gitlab.com/a/b'}}\n",
+        [
+            'config.yaml:1:28: report.gitlab.project: is "https://gitlab.com/a/b",'
+            " must be the path or number of a project such as qemu-project/qemu"
+        ],
+    ),
+    "labels for what is no news": (
+        "report: {gitlab: {labels: {reports: [a]}}}\n",
+        [
+            'config.yaml:1:28: report.gitlab.labels.reports: key is "reports", must be one of all, report, exposed,'
+            " range, merge, fixed, stable, fixed-in-stable, reopened, expired, retract, corrected"
+        ],
+    ),
+    "two labels in one": (
+        "report: {gitlab: {labels: {all: ['a,b']}}}\n",
+        ['config.yaml:1:34: report.gitlab.labels.all.0: is "a,b", must be a label, without a comma'],
+    ),
+    "answers that anybody can forge": (
+        "replies: {mailbox: {path: /var/mail/bot}}\n",
+        [
+            "config.yaml:1:27: replies.mailbox.path: is given, so replies.trusted must be: the mail server whose"
+            " Authentication-Results are believed"
+        ],
+    ),
+    "a domain that is an address": (
+        "report: {domains: [a@example.org]}\n",
+        [
+            'config.yaml:1:20: report.domains.0: is "a@example.org", must be a domain such as example.org,'
+            " *.example.org or *"
+        ],
+    ),
     "text for a list": (
         "targets: x86_64\n",
         ['config.yaml:1:10: targets: is "x86_64", must be a list that is not empty, such as [x86_64]'],
@@ -94,7 +199,10 @@ WRONG: dict[str, tuple[str | bytes, list[str]]] = {
     ),
     "a list for a section": (
         "watch: [master]\n",
-        ["config.yaml:1:8: watch: is a list, must be a map with branches, stable, every"],
+        [
+            "config.yaml:1:8: watch: is a list, must be a map with branches, stable, releases, pushes, every, "
+            "nightly, budget"
+        ],
     ),
     "text for a section": (
         "upstream: git@example.org:qemu.git\n",
@@ -323,7 +431,7 @@ WRONG: dict[str, tuple[str | bytes, list[str]]] = {
             f'config.yaml:2:10: watch.every: is "soon", {TIME}',
             'config.yaml:3:11: watch.stable: is "few", must be a whole number from 0 to 99',
             "config.yaml:4:1: zzz: unknown key (there are upstream, watch, baselines, targets,"
-            " each_tip, nightly, profiles, smoke, expected, build, sandbox, executor, bisect, report)",
+            " each_tip, nightly, profiles, smoke, expected, build, sandbox, executor, bisect, report, replies)",
             'config.yaml:6:20: bisect.min_runs: is "0", must be a whole number from 3 to 10000',
         ],
     ),
@@ -367,13 +475,14 @@ WRONG: dict[str, tuple[str | bytes, list[str]]] = {
         "- watch\n",
         [
             "config.yaml:1:1: is a list, must be a map with upstream, watch, baselines, targets, each_tip, nightly,"
-            " profiles, smoke, expected, build, sandbox, executor, bisect, report"
+            " profiles, smoke, expected, build, sandbox, executor, bisect, report, replies"
         ],
     ),
     "a tag that makes objects": (
         "watch: !!python/object/apply:os.system [id]\n",
         [
-            "config.yaml:1:8: watch: is a list, must be a map with branches, stable, every",
+            "config.yaml:1:8: watch: is a list, must be a map with branches, stable, releases, pushes, every, "
+            "nightly, budget",
             "config.yaml:1:8: watch: tag tag:yaml.org,2002:python/object/apply:os.system is not allowed,"
             " write a plain value",
         ],

@@ -43,7 +43,7 @@ def test_the_shipped_file_is_the_default_and_valid(here: Path) -> None:
     assert shipped.sweep("nightly").directions == tuple(Direction)
     assert shipped.profile("bare") == Profile("bare", args=("-nodefaults",))
     assert shipped.profile("mem-path").args == ("-nodefaults", "-mem-path", "{dir}")
-    assert shipped.profiles["default"] == Profile("default")
+    assert shipped.profiles["default"] == Profile("default", ("-net", "nic"))
     assert replace(shipped.smoke_settings, machines=()) == SmokeSettings()
     assert (shipped.bisect.min_runs, shipped.bisect.max_runs) == (10, 200)
     assert shipped.report.approval == "required"

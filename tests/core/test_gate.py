@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from bot.core.gate import TABLE, Facts, Kind, facts_of, gate, kind_of, luck, tally
+from bot.core.gate import TABLE, Facts, Kind, facts_of, gate, gate_series, kind_of, luck, tally
 from bot.model import FirstBad, Flaky, Inconclusive, Outcome, Signature, Tally
-from tests.testing import reports
+from tests.testing import reports, series
 
 GOOD, BAD, PARENT, CULPRIT = "1" * 40, "2" * 40, "3" * 40, "4" * 40
 FACTS = Facts(
@@ -23,6 +23,8 @@ FACTS = Facts(
     fixed=False,
     trouble=False,
     reproduced=True,
+    sandboxed=True,
+    posted=True,
     within_caps=True,
     approved=True,
 )
@@ -53,6 +55,20 @@ HELD = [
     ("caps", {"within_caps": False}),
     ("approval", {"approved": False}),
 ]
+OF_SERIES = [
+    ("posted", {"posted": False}),
+    ("sandbox", {"sandboxed": False}),
+    ("base", {"good_end": Tally(GOOD, 1, 10)}),
+    ("base", {"good_end": Tally(GOOD, 0, 9)}),
+    ("repeats", {"bad_end": Tally(BAD, 9, 10)}),
+    ("repeats", {"bad_end": Tally(BAD, 9, 9)}),
+    ("signature", {"one_signature": False}),
+    ("exposed", {"exposed": "its diff adds the text"}),
+    ("infrastructure", {"trouble": True}),
+    ("reproducer", {"reproduced": None}),
+    ("caps", {"within_caps": False}),
+    ("approval", {"approved": False}),
+]
 
 
 def names(kind: Kind, facts: Facts) -> set[str]:
@@ -71,8 +87,27 @@ def test_each_condition_holds_a_report(name: str, change: dict[str, object]) -> 
     assert all(hold.why and "\n" not in str(hold) for hold in holds)
 
 
+@pytest.mark.parametrize(("name", "change"), OF_SERIES, ids=[f"{n}-{i}" for i, (n, _) in enumerate(OF_SERIES)])
+def test_each_condition_holds_the_answer_to_a_series(name: str, change: dict[str, object]) -> None:
+    assert names(Kind.SERIES, replace(FACTS, **change)) == {name}  # type: ignore[arg-type]  # fields by name, as above
+
+
 def test_every_row_of_the_table_is_tried() -> None:
-    assert {row.name for row in TABLE} == {name for name, _ in HELD}
+    assert {row.name for row in TABLE} == {name for name, _ in (*HELD, *OF_SERIES)}
+    assert {row.name for row in TABLE if Kind.SERIES in row.kinds} == {name for name, _ in OF_SERIES}
+
+
+def test_a_series_stands_on_each_of_its_searches() -> None:
+    report = series.series()
+    assert [hold.name for hold in gate_series(report, posted=True)] == ["approval"]
+    assert gate_series(report, posted=True, approved=True) == ()
+    finding = report.reports[1].finding
+    assert isinstance(finding, FirstBad)
+    few = replace(finding.confirmation, parents=(Tally(PARENT, 0, 9),))
+    worse = replace(report.reports[1], finding=replace(finding, confirmation=few))
+    more = replace(report, reports=(report.reports[0], worse))
+    assert [hold.name for hold in gate_series(more, posted=False)] == ["posted", "parent", "approval"]
+    assert [hold.name for hold in gate_series(series.suspects(), posted=True)] == ["approval"]
 
 
 def test_a_range_needs_no_culprit_but_is_held_by_the_rest() -> None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.config import load
 from bot.core.matrix import (
     cases,
     deprecated,
@@ -26,6 +27,10 @@ PSERIES = [
 ]
 
 
+COMING = {
+    "x86_64-softmmu": "pc-q35-12.1", "ppc64-softmmu": "pseries-12.1", "aarch64-softmmu": "virt-12.1",
+    "s390x-softmmu": "s390-ccw-virtio-12.1",
+}  # fmt: skip
 PROFILES = {"bare": Profile("bare"), "mem-path": Profile("mem-path"), "pc-only": Profile("pc-only", machines=("pc-*",))}
 
 
@@ -70,6 +75,25 @@ def test_ranges_as_the_mail_has_them() -> None:
     assert machine_ranges(PSERIES[-3:], PSERIES) == ("pseries-4.0 ... 4.2 (3 types)",)
     assert machine_ranges(["pseries-2.12-sxxm"], PSERIES) == ("pseries-2.12-sxxm",)
     assert machine_ranges(["pseries-3.0", "pseries-3.1"], PSERIES) == ("pseries-3.0, 3.1 (2 types)",)
+
+
+def test_a_type_that_a_later_qemu_brings_is_a_case_without_a_word_in_the_configuration() -> None:
+    """By the shipped sweeps, profiles and exclusions: of the tip at once, against a release as soon as that has it."""
+    config = load(environ={})
+    part = config.sweep("each_tip")
+    excluded = [pattern for entry in config.exclusions if entry.expires is None for pattern in entry.machines]
+    before = {target: name.replace("12.1", "11.1") for target, name in COMING.items()}
+    old = {target: inventory(name, version="11.1.0") for target, name in before.items()}
+    tip = {target: inventory(before[target], name, version="12.0.50") for target, name in COMING.items()}
+    new = set(COMING.values())
+    found = [
+        case for case in cases(tip, {"v11.1": old}, part, config.profiles, exclude=excluded) if case.machine in new
+    ]
+    assert {(case.target, case.machine) for case in found} == set(COMING.items())
+    assert {case.direction for case in found} == {Direction.SAME}, "v11.1 has not got it"
+    assert {case.profile for case in found} == set(part.profiles)
+    later = cases(tip, {"v11.1": old, "v12.1": tip}, part, config.profiles, exclude=excluded)
+    assert {case.machine for case in later if case.baseline == "v12.1"} >= new
 
 
 def test_families_and_unversioned_types_apart() -> None:

@@ -10,7 +10,6 @@ import signal
 import socket
 import ssl
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from bot.config import load
 from bot.errors import InfraError, Stopped, UserError
 from bot.host.executor import Remote, Task
 from bot.host.git import Repository, Revert
+from bot.host.patches import compose, series
 from bot.model import Link, Outcome, Run
 from bot.model import Test as Job
 from bot.pipeline.bench import Bench
@@ -33,8 +33,9 @@ from bot.pipeline.hands import needs, performer
 from bot.progress import Silent
 from bot.worker import COMMAND, CommandRig
 from bot.workshop import Order
-from tests.testing.cluster import Cluster, authority, certificate, environment, free_port, processes_in, until
+from tests.testing.cluster import Cluster, authority, certificate, free_port, processes_in, until
 from tests.testing.history import History, draw
+from tests.testing.tmpfs import tmpfs
 
 Sending = Callable[..., Perform]
 """A command to what performs tests by it."""
@@ -277,6 +278,19 @@ def test_commits_that_only_the_coordinator_has_go_with_the_test(
         assert isinstance(run, Run) and (run.commit, run.outcome, run.host) == (sha, outcome, "steady")
 
 
+def test_what_somebody_posted_is_known_for_that_on_a_worker(remote: Remote, history: History, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    subprocess.run(["git", "clone", "-q", str(history.repository.path), str(mine)], check=True)
+    diff = "diff --git a/posted b/posted\nnew file mode 100644\n--- /dev/null\n+++ b/posted\n@@ -0,0 +1 @@\n+a\n"
+    mail = f"From: A <a@example.org>\nSubject: [PATCH] add it\n\n---\n{diff}"
+    found = series(mail.encode(), "a mail")
+    made = compose(Repository(mine), history["7"], found.patches, tmp_path)
+    perform = sending(Repository(mine), tmp_path, remote)("test", "-e", "posted")
+    (run,) = perform(Job(made, (COMMAND,)), threading.Event())
+    assert isinstance(run, Run) and (run.outcome, run.host) == (Outcome.PASS, "steady")
+    assert history.repository.posted(made) and not history.repository.posted(history["7"])
+
+
 def test_a_worker_without_the_history_says_so(
     cluster: Cluster, remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -286,6 +300,33 @@ def test_a_worker_without_the_history_says_so(
     perform = sending(other.repository, tmp_path, remote)("true")
     with pytest.raises(InfraError, match=rf"steady: its clone has not {other['r'][:12]}, nor what leads there"):
         list(perform(Job(other["r"], (COMMAND,)), threading.Event()))
+
+
+def test_a_host_whose_disk_is_full_and_the_test_is_done_by_another(
+    cluster: Cluster, away: Sending, history: History, tmp_path: Path, said: list[str]
+) -> None:
+    """The one that it is for; what it had told before counts."""
+    with tmpfs(cluster.path / "full", "4m"):
+        cluster.workers("full", repo=history.repository.path)
+        fill = "case $PWD in *full*) rm -r n; cat /dev/zero >../fill 2>/dev/null ;; *) exit 1 ;; esac; exit 0"
+        perform = away("sh", "-c", fill)
+        first, *rest = perform(Job(history["3"], (COMMAND,), times=2, host="full"), threading.Event())
+        assert (first.host, [run.host for run in rest]) == ("full", ["steady", "steady"])
+        assert [run.outcome for run in rest if isinstance(run, Run)] == [Outcome.FAIL_DST] * 2
+        (why,) = said
+        assert why.startswith("full: ") and "unable to write file" in why and why.endswith("once more, elsewhere")
+        cluster.kill("full")
+
+
+def test_a_clone_that_lacks_the_commit_and_the_test_is_done_by_another(
+    cluster: Cluster, away: Sending, history: History, tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.host.bundles.LARGEST", 100)
+    cluster.workers("strange", repo=draw(tmp_path / "other", "p q r").repository.path)
+    (run,) = away("true")(Job(history["3"], (COMMAND,), host="strange"), threading.Event())
+    assert isinstance(run, Run) and (run.host, run.outcome) == ("steady", Outcome.PASS)
+    assert len(said) == 1 and said[0].startswith(f"strange: its clone has not {history['3'][:12]}")
+    cluster.kill("strange")
 
 
 def test_a_worker_with_another_bot_or_other_files_does_nothing(
@@ -328,11 +369,22 @@ def _handshake(place: tuple[str, int], tls: Path | None) -> str:
             return "refused"
 
 
-def test_a_scheduler_that_ends_ends_the_tests_and_is_found_again(history: History, tmp_path: Path) -> None:
-    """The coordinator says so; the worker ends what it runs, and serves the next scheduler."""
+@pytest.mark.parametrize("odd", [False, True], ids=["at once", "after an odd error"])
+def test_a_scheduler_that_ends_ends_the_tests_and_is_found_again(
+    history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, odd: bool
+) -> None:
+    """The coordinator says so; the worker ends what it runs, and serves the next scheduler.
+
+    A TLS handshake with a scheduler that is just dying may end in a `ValueError` of tornado's: dask's own client, which
+    tries to connect again, would be "connecting" for ever after that.
+    """
     cluster = Cluster(tmp_path, f"tls://127.0.0.1:{free_port()}")
     cluster.configuration()
     remote = Remote(link(cluster), lambda _: None)
+
+    async def broken(*_: object, **__: object) -> None:
+        raise ValueError("IOStream is not idle; cannot convert to SSL")
+
     mark = f"{os.getpid()}{time.monotonic_ns() % 10**6}"
     try:
         cluster.scheduler()
@@ -343,6 +395,8 @@ def test_a_scheduler_that_ends_ends_the_tests_and_is_found_again(history: Histor
 
         def end_it() -> None:
             until(lambda: elsewhere(mark), "no test")
+            if odd:
+                monkeypatch.setattr("distributed.client.connect", broken)
             cluster.kill("scheduler")
 
         thread = threading.Thread(target=end_it)
@@ -352,6 +406,7 @@ def test_a_scheduler_that_ends_ends_the_tests_and_is_found_again(history: Histor
         thread.join()
         until(lambda: not elsewhere(mark), "the test goes on", within=30)
         cluster.said("lonely", "was lost; what was going on is ended")
+        monkeypatch.undo()
         (tmp_path / "scheduler.log").unlink()
         cluster.scheduler()
         cluster.said("scheduler", "lonely has come")
@@ -368,10 +423,6 @@ def test_a_scheduler_that_ends_ends_the_tests_and_is_found_again(history: Histor
 def test_without_a_scheduler_it_is_said(tmp_path: Path) -> None:
     cluster = Cluster(tmp_path, f"tls://127.0.0.1:{free_port()}")
     cluster.configuration()
-    done = subprocess.run(
-        [sys.executable, "-c", "import bot.cli, sys; sys.exit('distributed' in sys.modules)"], env=environment()
-    )
-    assert done.returncode == 0  # it takes a second, and is imported when it is needed
     with pytest.raises(InfraError, match=r"no scheduler answers at tls://127\.0\.0\.1"):
         Remote(link(cluster), lambda _: None).hosts()
 

@@ -144,7 +144,13 @@ def test_a_release_candidate_without_a_tag(tmp_path: Path) -> None:
     git(path, "reset", "--quiet", "--hard")
     (path / "VERSION").write_text("4.2.92\n")
     git(path, "commit", "--quiet", "-a", "-m", "Update version for v5.0.0-rc2 release")
-    assert history.repository.resolve("v5.0.0-rc2") == git(path, "rev-parse", "HEAD")
+    head = git(path, "rev-parse", "HEAD")
+    assert history.repository.resolve("v5.0.0-rc2") == head
+    assert history.repository.candidate(head) == "v5.0.0-rc2"
+    git(path, "commit", "--quiet", "--allow-empty", "-m", "mend it")
+    assert history.repository.candidate(git(path, "rev-parse", "HEAD")) == "v5.0.0-rc2", "until the next one"
+    assert history.repository.candidate(history["0"]) is None, "no VERSION"
+    assert history.repository.candidate(history["1"]) is None, "a subject that does not say of what"
     with pytest.raises(UserError):
         history.repository.resolve("v5.0.0-rc3")
 
@@ -269,6 +275,41 @@ def test_paths_files_and_entries(tmp_path: Path) -> None:
     assert repository.entry(history["1"], "missing") is None
 
 
+def test_people_are_who_mailmap_says_today(tmp_path: Path) -> None:
+    path = tmp_path / "r"
+    history = draw(path, "0 1")
+    repository, before = history.repository, history.repository.commit(history["0"])
+    address = before.email
+    assert repository.mapped([(before.author, address), ("", "x@example.org")]) == (
+        (before.author, address), ("", "x@example.org"),
+    )  # fmt: skip
+    (path / ".mailmap").write_text(f"New Name <new@example.org> <{address}>\nXaver <x@example.org>\n")
+    git(path, "add", ".mailmap")
+    git(path, "commit", "-q", "-m", "she moved")
+    now = repository.commit(history["0"])
+    assert (now.author, now.email) == ("New Name", "new@example.org")
+    asked = [(before.author, address.upper()), ("", "x@example.org"), ("-Ä", "b@example.org")]
+    assert repository.mapped(asked) == (("New Name", "new@example.org"), ("Xaver", "x@example.org"), asked[2])
+    assert repository.mapped([]) == ()
+    bare = clone(str(path), tmp_path / "bare")
+    assert bare.commit(history["0"]).author == "New Name", "also where nothing is checked out"
+
+
+def test_what_files_are_called_today(tmp_path: Path) -> None:
+    text = "".join(f"line {i}\n" for i in range(40))
+    history = draw(tmp_path / "r", "0 1", files={"0": {"hw/a.c": text, "hw/b.c": "int b;\n"}})
+    repository, path = history.repository, tmp_path / "r"
+    git(path, "reset", "-q", "--hard")
+    (path / "hw/x").mkdir()
+    git(path, "mv", "hw/a.c", "hw/x/a.c")
+    (path / "hw/x/a.c").write_text(text + "more\n")
+    git(path, "rm", "-q", "hw/b.c")
+    git(path, "commit", "-q", "-a", "-m", "move one, drop one")
+    new = repository.resolve("HEAD")
+    assert repository.present(history["0"], ["hw/a.c", "hw/b.c", "n/0"], new) == ("hw/x/a.c", "n/0")
+    assert repository.present(history["0"], ["n/0"], new) == ("n/0",)
+
+
 def test_a_word_is_found_whole_and_in_a_commits_tree(tmp_path: Path) -> None:
     files = {"1": {"hw/a.c": "int default_ram_id;\n"}, "2": {"hw/a.c": "int my_default_ram_id;\n"}}
     history = draw(tmp_path / "r", "0 1 2", files=files)
@@ -299,6 +340,11 @@ def test_commits_that_mention_another(tmp_path: Path) -> None:
     git(path, "commit", "--quiet", "--allow-empty", "-m", f'x\n\nFixes: {history["1"][:10]} ("1")')
     assert history.repository.mentioning(history["1"]) == [git(path, "rev-parse", "HEAD")]
     assert history.repository.mentioning(history["0"]) == []
+    said = git(path, "rev-parse", "HEAD")
+    sha = history["1"]
+    assert history.repository.saying([sha[:8], "nobody says that"], history["0"]) == [said]
+    assert history.repository.saying([sha[:8]], said) == [], "it is in that history"
+    assert history.repository.saying(["nobody says that"], history["0"]) == []
 
 
 # -- clone and fetch -----------------------------------------------------------------------------------------------

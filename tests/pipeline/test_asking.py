@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from bot.config import load
+from bot.core import matrix
 from bot.model import METHODS, Case, Direction, Expected, Observation, Outcome, Profile, Run, Signature, Sweep
 from bot.pipeline.asking import cases_of, not_run
 from bot.pipeline.known import Known, in_history, unknown
-from bot.pipeline.sweeping import narrowed, without_kvm
+from bot.pipeline.local import without_kvm
 from bot.pipeline.telling import exit_code
 from bot.progress import Progress
 from bot.smoke import methods
@@ -61,8 +62,8 @@ SWEEP = Sweep(("bare",), tuple(Direction), {"precopy": ("*",), "exec": ("b*",)},
 
 
 def test_what_is_typed_narrows_a_sweep() -> None:
-    assert narrowed(SWEEP, (), (), None) == SWEEP
-    assert narrowed(SWEEP, [Direction.BACKWARD], ["exec", "savevm"], "kvm") == Sweep(
+    assert matrix.narrowed(SWEEP, (), (), None) == SWEEP
+    assert matrix.narrowed(SWEEP, [Direction.BACKWARD], ["exec", "savevm"], "kvm") == Sweep(
         ("bare",), (Direction.BACKWARD,), {"exec": ("b*",)}, ("kvm",)
     )
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 
+from bot.config import load
+from bot.core.succession import Release
 from bot.errors import UserError
-from bot.model import Baseline
-from bot.pipeline.bench import newest
+from bot.model import Baseline, Case, Direction
+from bot.pipeline.bench import bench, having, newest
+from bot.progress import Silent
 from tests.testing.history import draw, git
 
 DRAWING = """
@@ -24,6 +28,23 @@ VERSIONS = {
     "s10": "10.0.10",
     "s50": "10.0.50",
 }
+
+
+def test_a_release_that_is_a_baseline_no_more_is_had_for_what_waits(tmp_path: Path) -> None:
+    history = draw(tmp_path / "r", "a b c", branch="c", files={"a": {"VERSION": "11.2.0\n"}})
+    (tmp_path / "work").mkdir()
+    desk = bench(
+        load(environ={}), tmp_path / "work", history.repository, Silent(), threading.Event(), baselines=(), profiles=()
+    )
+    case = Case("x86_64-softmmu", "pc-q35-11.2", "bare", Direction.FORWARD, "v11.2")
+    assert having(desk, [case]) is desk, "the watch never had it"
+    desk.store.releases.take(Release("v11.2", "v11.2.0", history["a"], 1.0), "it is the first")
+    there = having(desk, [case, Case("x86_64-softmmu", "pc-q35-11.2", "bare")])
+    assert there.rig.baselines == {"v11.2": Baseline("v11.2", ref="v11.2.0")}
+    assert there.rig.refs == {"v11.2": history["a"]} and having(there, [case]) is there
+    desk.store.releases.drop({"v11.3"})
+    assert desk.store.releases.used() == {}
+    assert having(desk, [case]).rig.refs == {"v11.2": history["a"]}
 
 
 def test_the_newest_point_release_of_a_stable_branch(tmp_path: Path) -> None:

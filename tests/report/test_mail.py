@@ -25,6 +25,8 @@ from bot.model import (
     Log,
     Observation,
     Outcome,
+    Profile,
+    Readers,
     Report,
     ReportSettings,
     Reproduction,
@@ -300,6 +302,22 @@ def test_people_are_few_and_never_the_whole_cc_list() -> None:
     assert specs == [f"rev{i}@example.org" for i in range(8)] + ["qemu-devel@nongnu.org", "qemu-ppc@nongnu.org"]
 
 
+def test_who_maintains_what_the_culprit_changes_is_told_and_migration_always() -> None:
+    rev, ppc, mig = ("Rev", "rev@example.org"), ("P. P. C.", "ppc@example.org"), ("Mia", "mia@example.org")
+    readers = Readers((rev,), (ppc, ("", "qemu-ppc@nongnu.org"), ("Author", "author@example.org")), (mig, rev))
+    who = people.recipients(replace(reports.first_bad(), readers=readers), Kind.REPORT, SETTINGS)
+    assert [a.addr_spec for a in who.to] == ["author@example.org"]
+    lists = ["qemu-devel@nongnu.org", "qemu-ppc@nongnu.org"]
+    cc = ["rev@example.org", "ppc@example.org", "mia@example.org", "migration@example.org", *lists]
+    assert [a.addr_spec for a in who.cc] == cc
+    blameless = people.recipients(replace(reports.suspects(), readers=readers), Kind.RANGE, SETTINGS)
+    assert [a.addr_spec for a in blameless.to] == lists
+    assert [a.addr_spec for a in blameless.cc] == ["mia@example.org", "rev@example.org", "migration@example.org"]
+    many = replace(readers, maintainers=tuple((f"M{i}", f"m{i}@example.org") for i in range(20)))
+    crowd = people.recipients(replace(reports.first_bad(), readers=many), Kind.REPORT, SETTINGS)
+    assert len(crowd.cc) == people.MOST_PEOPLE + len(lists)
+
+
 def test_the_link_is_to_an_archive_that_will_have_the_mail() -> None:
     own = "r0017.1.report.5950f51e@migbot.example.org"
     assert f"\nLink: https://lore.kernel.org/qemu-devel/{own}/\n" in body(mail(reports.first_bad()))
@@ -464,6 +482,26 @@ def test_what_is_no_message_id_or_address(text: str) -> None:
     assert safe.address("Name", text.strip("<>")) is None
 
 
+@pytest.mark.parametrize(
+    ("text", "name", "found"),
+    [
+        ("Ann <ann@example.org>", "Ann", "ann@example.org"),
+        ("ann@example.org", "", "ann@example.org"),
+        ('"B., Ann" <ann@example.org>', "B. Ann", "ann@example.org"),
+        ("Bcc: b@example.com <ann@example.org>", "Bcc bexample.com", "ann@example.org"),
+        ("Bcc: b@example.com< <ann@example.org>", "Bcc bexample.com", "ann@example.org"),
+        ("b@example.com via list <ann@example.org>", "bexample.com via list", "ann@example.org"),
+    ],
+)
+def test_an_address_is_what_stands_between_the_brackets(text: str, name: str, found: str) -> None:
+    address = safe.parse_address(text)
+    assert address is not None and (address.display_name, address.addr_spec) == (name, found)
+
+
+def test_two_addresses_are_none() -> None:
+    assert safe.parse_address("Ann <ann@example.org>, Ben <ben@example.org>") is None
+
+
 def test_long_and_foreign_lines_survive() -> None:
     line = "qemu-system-ppc64: " + "é" * 2000
     message = mail(replace(reports.first_bad(), symptom=line))
@@ -482,3 +520,24 @@ def test_deliver_writes_whole_files(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write there"):
         deliver.deliver(message, tmp_path / "file" / "r0017.eml")
+
+
+def test_a_mail_says_how_it_can_be_answered_where_answers_are_read() -> None:
+    def text(answers: str | None) -> str:
+        chosen = replace(SETTINGS, answers=answers)
+        return deliver.as_text(mail(reports.first_bad(), set_up=chosen))
+
+    assert "no-cc" not in text(None)
+    below = text("migbot").partition("-- \r\n")[2]
+    assert "  migbot: no-cc  |  migbot: invalid <why>  |  migbot: test <message-id>\r\n" in below
+
+
+def test_two_failures_of_one_machine_have_two_subjects() -> None:
+    report = reports.first_bad()
+    devices = Profile("devices", ("-nodefaults",))
+    case = replace(report.case, profile="devices")
+    iommu = Signature("footer", "iommu-intel")
+    other = replace(report, profile=devices, case=case, regression=replace(report.regression, signature=iommu))
+    assert render.subject(other) == "[regression] pseries-2.12 (iommu-intel): migration v2.12.0 -> master"
+    nameless = replace(other, regression=replace(report.regression, signature=Signature("hang")))
+    assert "()" not in render.subject(nameless)

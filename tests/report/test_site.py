@@ -1,25 +1,23 @@
-"""Pages: what they say, that nothing hostile becomes markup, and how a real browser lays them out."""
+"""Pages: what they say, and that nothing hostile becomes markup. `test_pages.py` looks at them with a browser."""
 
 from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 from dataclasses import replace
-from html import escape, unescape
 from html.parser import HTMLParser
-from itertools import combinations
 from pathlib import Path
-from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.core.lifecycle import Claimed, Event, Happened, replay
 from bot.model import Course, CourseRow, Inconclusive, Log, Observation, Outcome, Probed, Reason, Report, Weight
 from bot.report import reasons, render, site
 from bot.report.background import Background
+from tests.core.test_lifecycle import CURE
 from tests.report.test_mail import HOSTILE, NOW, SETTINGS, TEMPLATES
 from tests.testing import reports
 
@@ -31,12 +29,11 @@ SKIPPED = CourseRow(
 FLAKE = replace(SKIPPED, probes=(WIDE,), weights=(0.6 / 128,) * 128, nobody=0.4, share=0.00036)
 COURSE = Course(2_750, (replace(SKIPPED, phase="ends", probes=()), *(SKIPPED, FLAKE) * 6))
 """Each row as wide as it can be."""
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ALLOWED = {
     "html", "head", "meta", "link", "title", "style", "body", "header", "main", "footer", "p", "h1", "h2", "h3", "a",
     "ul", "li", "div", "table", "thead", "tbody", "tr", "th", "td", "span", "br", "dl", "dt", "dd", "pre", "details",
     "summary", "figure", "figcaption", "svg", "desc", "g", "rect", "text", "line", "path", "circle", "defs",
-    "use",
+    "use", "script", "nav", "section", "button", "label", "input", "select", "option", "output",
 }  # fmt: skip
 
 
@@ -64,13 +61,14 @@ class Reader(HTMLParser):
         self.text.append(data)
 
 
-def entry(report: Report, state: str = "open") -> site.Entry:
+def entry(report: Report, *events: Event) -> site.Entry:
     eml = ""
     if report.culprit:
         message = render.mail(report, settings=SETTINGS, templates=TEMPLATES, date=NOW)
         eml = message.as_bytes().decode()
     held = tuple(map(str, render.held(report, SETTINGS)))
-    return site.Entry(report, state, 1582697564.0, eml, held, "git bisect start\n")
+    record = replay(Happened(1582697564.0 + 86400 * i, event) for i, event in enumerate(events, 1))
+    return site.Entry(report, record, 1582697564.0, eml, held, "git bisect start\n")
 
 
 def tip(report: Report) -> site.Tip:
@@ -92,7 +90,7 @@ def words(page: str) -> str:
 
 
 def test_pages_say_what_is_open_and_where_it_fails(tmp_path: Path) -> None:
-    pages = make(tmp_path, entry(reports.first_bad()), entry(reports.merge_conflict(), "fixed in master"))
+    pages = make(tmp_path, entry(reports.first_bad()), entry(reports.merge_conflict(), CURE))
     index = words(pages["index.html"])
     assert "1 open regression " in index
     assert "pseries <= 3.1 -mem-path : migration v2.12.0 -> master" in index.replace("-mem-path:", "-mem-path :")
@@ -109,9 +107,24 @@ def test_pages_say_what_is_open_and_where_it_fails(tmp_path: Path) -> None:
         assert said in page, said
     assert "<svg" not in pages["r0017/index.html"]
     assert "76 cases: 45 pass, 31 fail. All machine types by baselines" in index
-    assert set(pages) == {"index.html", "matrix-master.html"} | {
+    top = {"index.html", "index.json", "feed.xml", "matrix-master.html", "matrix-master.json"}
+    top |= {"accuracy.html", "accuracy.json", "health.html", "health.json"}
+    assert set(pages) == top | {
         f"{i}/{name}" for i in ("r0017", "r0033") for name in ("index.html", "report.json", "mail.eml", "bisect.log")
-    }
+    } | {"r0033/timeline.svg"}
+
+
+def test_a_page_tells_what_happened_since(tmp_path: Path) -> None:
+    hostile = Claimed("b" * 40, "Fixes: <script>")
+    pages = make(tmp_path, entry(reports.first_bad(), hostile, CURE))
+    assert pages["r0017/timeline.svg"].strip() in pages["r0017/index.html"]
+    page = words(pages["r0017/index.html"])
+    assert page.index("What happened") < page.index("What was found")
+    assert "2020-02-27 06:12 bbbbbbbbbbbb says that it cures it (Fixes: <script>)" in page
+    assert f"fixed by {CURE.commit[:12]}, as it says: fails 10 of 10 before it, 0 of 10 with it" in page
+    assert "Tags for a fix" not in page
+    assert f"r0017, fixed by {CURE.commit[:12]}, opened 2020-02-26" in words(pages["index.html"])
+    assert "What happened" not in words(make(tmp_path, entry(reports.first_bad()))["r0017/index.html"])
 
 
 def test_a_page_says_what_was_weighed_before_the_first_probe(tmp_path: Path) -> None:
@@ -156,11 +169,58 @@ def test_links_lead_somewhere(tmp_path: Path) -> None:
     for name, page in pages.items():
         if name.endswith(".html"):
             for link in Reader(page).links:
-                assert link == "data:," or (tmp_path / name).parent.joinpath(link).is_file(), (name, link)
+                assert link == "data:," or link.startswith("#") or (tmp_path / name).parent.joinpath(link).is_file(), (
+                    name,
+                    link,
+                )
+
+
+def test_programs_read_beside_the_pages_what_people_read_on_them(tmp_path: Path) -> None:
+    evil = entry(replace(reports.first_bad(), bad_name="<b>&\ufffe"))
+    pages = make(tmp_path, evil, entry(reports.merge_conflict(), CURE))
+    index = json.loads(pages["index.json"])
+    assert (index["schema"], index["made"]) == (1, "2020-02-26T06:12:44Z")
+    first, second = index["regressions"]
+    assert (first["id"], first["state"], first["live"]) == ("r0017", "open", True)
+    assert first["targets"] == ["ppc64-softmmu"] and "pseries-2.12" in first["machines"]
+    assert (second["state"], second["note"]) == ("fixed", f"by {CURE.commit[:12]}")
+    assert second["changed"] == "2020-02-27T06:12:44Z"
+    assert first["history"] == [] and second["history"][0]["at"] == "2020-02-27 06:12"
+    (branch,) = index["branches"]
+    assert branch["summary"] == "76 cases: 45 pass, 31 fail"
+    for name in (first["json"], first["page"], branch["json"], branch["page"]):
+        assert name in pages
+    cases = json.loads(pages[branch["json"]])["cases"]
+    assert len(cases) == 76
+    assert sum(case["outcome"] == "FAIL_DST" for case in cases) == 31
+    assert cases[0]["case"] == "ppc64-softmmu/pseries-2.1/bare/forward/2.12"
+
+
+def test_a_feed_is_atom_and_has_what_changed_last_first(tmp_path: Path) -> None:
+    evil = entry(replace(reports.first_bad(), bad_name="<b>&\ufffe"))
+    pages = make(tmp_path, evil, entry(reports.merge_conflict(), CURE))
+    atom = "{http://www.w3.org/2005/Atom}"
+    feed = ElementTree.fromstring(pages["feed.xml"])  # noqa: S314 - our own
+    assert feed.findtext(f"{atom}updated") == "2020-02-27T06:12:44Z"
+    titles = [item.findtext(f"{atom}title") or "" for item in feed.iter(f"{atom}entry")]
+    assert titles[0].startswith("r0033: ") and titles[0].endswith(" (fixed)")
+    assert titles[1].startswith("r0017: ") and "<b>&" in titles[1]
+    ids = [item.findtext(f"{atom}id") for item in feed.iter(f"{atom}entry")]
+    assert ids == [f"{SETTINGS.url}/{name}/" for name in ("r0033", "r0017")]
 
 
 def test_made_again_it_is_the_same(tmp_path: Path) -> None:
     assert make(tmp_path, entry(reports.first_bad())) == make(tmp_path, entry(reports.first_bad()))
+
+
+def test_what_is_the_same_is_not_written_again(tmp_path: Path) -> None:
+    make(tmp_path, entry(reports.first_bad()))
+    log, page = tmp_path / "r0017" / "bisect.log", tmp_path / "r0017" / "index.html"
+    kept, seen = log.stat(), page.stat()
+    page.write_text("another")
+    make(tmp_path, entry(reports.first_bad()))
+    assert (log.stat().st_ino, log.stat().st_mtime_ns) == (kept.st_ino, kept.st_mtime_ns)
+    assert page.stat().st_ino != seen.st_ino and "first bad commit" in page.read_text()
 
 
 def test_nothing_open_is_said(tmp_path: Path) -> None:
@@ -192,7 +252,7 @@ def test_types_that_do_alike_share_a_row() -> None:
 def test_the_latest_run_of_a_case_counts() -> None:
     runs = (reports.run(reports.BAD), reports.run(reports.BAD, outcome=Outcome.PASS))
     (matrix,) = site.matrices(site.Tip("master", reports.BAD, runs, Background()))
-    assert [cell.word for _, (cell,) in matrix.rows] == ["ok"]
+    assert [cell.word for _, (cell,), _ in matrix.rows] == ["ok"]
 
 
 def test_long_logs_are_cut_on_the_page_only(tmp_path: Path) -> None:
@@ -220,94 +280,16 @@ def test_nothing_hostile_becomes_markup(subject: str, stderr: str, name: str, ma
     )
     jinja = render.environment(TEMPLATES)
     context = site.page_context(site.Entry(report, eml=stderr, held=(stderr,)), SETTINGS)
-    page = jinja.get_template("page.html.j2").render(**context, picture="", files=[], made="now")
+    page = jinja.get_template("page.html.j2").render(**context, picture="", timeline="", files=[], made="now")
     found = Reader(page)
     assert set(found.tags) <= ALLOWED
     assert not found.handlers
-    assert set(found.links) <= {"data:,", "../index.html"}
+    assert {link for link in found.links if not link.startswith("#")} <= {"data:,", "../index.html"}
+    assert found.tags.count("script") == 1
     assert "\x1b" not in page
 
 
-# -- a real browser ------------------------------------------------------------------------------------------------
-
-HARNESS = """<!DOCTYPE html><meta charset="utf-8"><body>{frames}<pre id="out"></pre><script>
-onload = () => {{
-  const frames = [...document.querySelectorAll("iframe")];
-  document.getElementById("out").textContent = JSON.stringify(frames.map(frame => {{
-    const root = frame.contentDocument.documentElement;
-    root.querySelectorAll("details").forEach(d => d.open = true);
-    return {{
-      name: frame.title, width: root.clientWidth, overflow: root.scrollWidth, height: root.scrollHeight,
-      heading: root.querySelector("h1").innerText,
-      texts: [...root.querySelectorAll("svg.course text")].map(text => {{
-        const box = text.getBoundingClientRect(), size = frame.contentWindow.getComputedStyle(text).fontSize;
-        return {{said: text.textContent, size, x: box.left, right: box.right, y: box.top, bottom: box.bottom}};
-      }}),
-      marks: [...root.querySelectorAll("svg.course use")].map(mark => {{
-        const style = frame.contentWindow.getComputedStyle(mark);
-        return [mark.getAttribute("class"), style.fill, style.stroke];
-      }}),
-      font: frame.contentWindow.getComputedStyle(frame.contentDocument.body).fontSize,
-    }};
-  }}));
-}};
-</script>"""
-
-
-def browse(harness: Path, profile: Path) -> list[dict[str, Any]]:
-    """What a headless Chromium measured in the frames of a page."""
-    argv = [
-        str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-        "--disable-background-networking", "--disable-component-update", "--disable-sync",
-        f"--user-data-dir={profile}", "--window-size=1400,900", "--dump-dom", harness.as_uri(),
-    ]  # fmt: skip
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=True)
-    found = re.search(r'<pre id="out">(.*?)</pre>', done.stdout, re.DOTALL)
-    assert found, done.stderr[-2000:]
-    measured = json.loads(unescape(found[1]))
-    assert isinstance(measured, list)
-    return measured
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-def test_a_browser_shows_every_page_without_overflow(tmp_path: Path) -> None:
-    wide = replace(reports.CULPRIT, subject="memory_region_allocate_system_memory_and_more_without_any_break" * 3)
-    weights = (Weight(wide.sha, 1, 0.68, (Reason(f"its message says `{'x' * 70}`", 24.0),) * 8),)
-    report = replace(reports.first_bad(), culprit=wide, commits={wide.sha: wide}, weights=weights, course=COURSE)
-    made = [entry(report), entry(reports.exposed()), entry(reports.suspects()), entry(reports.merge_conflict())]
-    pages = {name: page for name, page in make(tmp_path / "out", *made).items() if name.endswith(".html")}
-    frames = "".join(
-        f'<iframe title="{name}" style="width:{width}px;height:700px;border:0" srcdoc="{escape(page)}"></iframe>'
-        for name, page in pages.items()
-        for width in (360, 1200)
-    )
-    harness = tmp_path / "harness.html"
-    harness.write_text(HARNESS.format(frames=frames))
-    measured = browse(harness, tmp_path / "profile")
-    assert len(measured) == 2 * len(pages) == 12
-    for frame in measured:
-        assert frame["overflow"] == frame["width"], frame
-        assert frame["width"] in (345, 360, 1185, 1200)  # with and without a scroll bar
-        assert frame["heading"]
-        assert frame["font"] == "16px"
-    readable([frame for frame in measured if frame["name"] == "r0017/index.html"])
-
-
-def readable(frames: list[dict[str, Any]]) -> None:
-    """The texts of a picture are large enough, within it, and none is written over another, on both screens."""
-    assert len(frames) == 2
-    for frame in frames:
-        colors = {kind: (fill, stroke) for kind, fill, stroke in frame["marks"]}  # what `use` has, its shape inherits
-        assert set(colors) == {"good", "bad", "skip"} and len(set(colors.values())) == 3
-        assert colors["bad"] == ("none", "rgb(163, 35, 24)")
-        texts = frame["texts"]
-        assert len(texts) > 20
-        for text in texts:
-            assert text["size"] in ("12px", "13px") and 10 < text["bottom"] - text["y"] < 25, text
-            assert 0 <= text["x"] < text["right"] <= frame["width"], text
-        for one, other in combinations(texts, 2):
-            apart = one["right"] <= other["x"] or other["right"] <= one["x"]
-            assert apart or one["bottom"] <= other["y"] + 3 or other["bottom"] <= one["y"] + 3, (one, other)
+# -- colours -------------------------------------------------------------------------------------------------------
 
 
 def luminance(color: str) -> float:
@@ -329,8 +311,9 @@ def test_colours_have_enough_contrast_in_both_schemes() -> None:
             assert (one + 0.05) / (other + 0.05) >= 4.5, (ink, ground)
 
 
-def test_a_picture_has_enough_contrast_in_both_schemes() -> None:
-    light, dark = re.findall(r"\.course \{(.*?)\}", (TEMPLATES / "search.svg.j2").read_text())
+@pytest.mark.parametrize("name", ["search", "timeline"])
+def test_a_picture_has_enough_contrast_in_both_schemes(name: str) -> None:
+    light, dark = re.findall(r"^\.\w+ \{ (--.*?)\}", (TEMPLATES / f"{name}.svg.j2").read_text(), re.MULTILINE)
     for scheme in (light, dark):
         colors = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", scheme))
         for ink, least in {"ink": 4.5, "soft": 4.5, "bar": 3.0, "good": 3.0, "bad": 3.0, "skip": 3.0}.items():

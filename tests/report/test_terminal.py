@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.core.alarms import Kind
 from bot.errors import UserError
 from bot.model import (
     BadAtGoodEnd,
@@ -29,6 +30,7 @@ from bot.model import (
     Suspects,
 )
 from bot.report import data, junit, render
+from tests.report.test_follow import MAILS as FOLLOW_UPS
 from tests.report.test_mail import HOSTILE, golden
 from tests.testing import reports
 
@@ -197,5 +199,8 @@ def test_golden_files_are_all_used() -> None:
     names = {path.name for path in (Path(__file__).parent / "golden").iterdir()}
     makers = ("first_bad", "exposed", "suspects", "merge_conflict")
     assert names == {f"{n}.{e}" for n in makers for e in ("eml", "txt")} | {
-        "first_bad.json", "first_fixed.txt", "summary.txt", "summary.ansi", "heat.txt"
+        "first_bad.json", "first_fixed.txt", "summary.txt", "summary.ansi", "heat.txt", "series.eml",
+        "series-range.eml", "answer.eml", "digest.eml",
+    } | {f"follow-{name}.eml" for name, _ in FOLLOW_UPS} | {
+        "operator-disk-over.eml", *(f"operator-{kind}.eml" for kind in Kind)
     }  # fmt: skip

@@ -13,10 +13,12 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
+from qemu.qmp import Message
 
 from bot.errors import InfraError, Stopped
 from bot.model import Binary, Case, Direction, Outcome, Profile, Signature, SmokeSettings
@@ -25,8 +27,11 @@ from bot.smoke.inspect import identify
 from bot.smoke.qemu import Qemu
 from bot.smoke.scene import Scene
 from bot.smoke.smoke import smoke
+from bot.store.store import Store
 from tests.smoke.conftest import BARE, Smoke
+from tests.testing import reports
 from tests.testing.qemu import ROOT, faulty, installed, nothing_left, qemus, second, until
+from tests.testing.tmpfs import tmpfs
 
 LONG = Profile("long", ("-nodefaults",), run=1.5)
 QUICK = SmokeSettings(deadline=2.0)
@@ -230,16 +235,12 @@ def test_the_qmp_socket_is_taken_away(run: Smoke, tmp_path: Path) -> None:
 def test_a_full_disk_under_the_saved_state(tmp_path: Path) -> None:
     """A real file system of 64 KiB takes the stream of exec: and no more."""
     place = tmp_path / "small"
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(place)], check=True)
-    try:
+    with tmpfs(place, "64k"):
         case = Case("x86_64-softmmu", "pc-i440fx-7.2", "bare", method="exec")
         seen = smoke(case, BARE, installed(), installed(), SmokeSettings(), scratch=place)
         assert (seen.outcome, seen.signature) == (Outcome.INFRA, None), seen.message
         assert "No space left on device" in seen.message
         assert list(place.iterdir()) == []
-    finally:
-        subprocess.run(["umount", str(place)], check=True)
 
 
 def test_kvm_that_is_gone_is_no_verdict(run: Smoke, tmp_path: Path) -> None:
@@ -337,6 +338,21 @@ def test_a_scratch_directory_that_cannot_be(tmp_path: Path) -> None:
             Case("x86_64-softmmu", "pc-i440fx-7.2", "bare"), BARE, installed(), installed(), SmokeSettings(),
             scratch=tmp_path / "file" / "dir",
         )  # fmt: skip
+
+
+def test_what_a_qemu_answers_can_be_written_down(tmp_path: Path) -> None:
+    """JSON can escape half of a surrogate pair, which neither UTF-8 nor the database has."""
+    answer = Message(b'{"return": {"error-desc": "half: \\uD800, whole: \\ud83d\\ude00, none: \\\\ud800"}}')
+
+    async def heard() -> Message:
+        return Qemu("source", (), 0.0).client._cb_inbound(answer)
+
+    said = str(asyncio.run(heard())["return"]["error-desc"])  # type: ignore[index]  # it is a mapping
+    assert said == "half: ?, whole: \U0001f600, none: \\ud800"
+    seen = replace(reports.run(reports.BAD).observation, message=said)
+    store = Store(tmp_path)
+    store.record(replace(reports.run(reports.BAD), observation=seen))
+    assert [run.observation.message for run in store.runs()] == [said]
 
 
 def _descriptors() -> int:

@@ -130,6 +130,22 @@ def test_a_real_failure_comes_from_the_live_ones(forward: Smoke) -> None:
     assert seen.signature.klass == "unknown-section"
 
 
+def test_a_failure_starts_the_source_no_oftener_than_it_must(forward: Smoke, tmp_path: Path) -> None:
+    """For one live migration. What was loaded before it failed the stream tells; else that takes another start."""
+    starts = tmp_path / "starts"
+    counted = faulty(tmp_path / "bin", f"echo >>{starts}")
+    other = faulty(tmp_path / "other", 'set -- "$@" -global virtio-rng-pci.disable-legacy=on')
+    profile = Profile("p", (*BARE.args, "-device", "virtio-rng-pci"))
+    first = forward(profile, source=counted, destination=other)
+    before = starts.read_text().count("\n")
+    again = forward(profile, source=counted, destination=other)
+    after = starts.read_text().count("\n")
+    live = forward(profile, source=counted, destination=other, goldens=None)
+    assert first.outcome is again.outcome is Outcome.FAIL_DST and first.signature == again.signature == live.signature
+    assert first.loaded == again.loaded == live.loaded != ()
+    assert (after - before, starts.read_text().count("\n") - after) == (1, 2)
+
+
 def test_many_threads_make_one_stream(forward: Smoke, tmp_path: Path) -> None:
     starts = tmp_path / "starts"
     counted = faulty(tmp_path / "bin", f"echo >>{starts}")

@@ -62,8 +62,8 @@ def test_both_ways_to_read_it_agree(arch: str, arguments: tuple[str, ...], tmp_p
 
 def test_one_byte_is_seen(tmp_path: Path) -> None:
     async def look(machine: Qemu) -> None:
-        before = await memory.read(machine, tmp_path)
-        assert before is not None
+        before, clean = [await memory.read(machine, tmp_path, quick=quick) for quick in (True, False)]
+        assert before is not None and clean is not None
         entry = next(e for e in before.ranges if e.start == 0x100000)
         address = (await memory._host_addresses(machine, (entry,)))[entry] + 5 * 2**20 + 17
         with Path(f"/proc/{machine.process.pid}/mem").open("r+b", buffering=0) as file:
@@ -72,6 +72,7 @@ def test_one_byte_is_seen(tmp_path: Path) -> None:
             after = await memory.read(machine, tmp_path, like=before, quick=quick)
             assert after is not None
             assert memory.difference(before, after) == "pc.ram at 0x100000"
+        assert after is not None and memory.difference(clean, after) == "pc.ram at 0x600000 (1 of its pages)"
 
     asyncio.run(_paused("x86_64", ("-M", "pc-q35-7.2", "-m", "64M", "-nodefaults", "-S"), look, tmp_path))
 

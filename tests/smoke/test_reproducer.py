@@ -96,6 +96,11 @@ def test_the_shell_reads_what_the_smoke_runs(tmp_path: Path, profile: Profile, d
         assert words == [f"{name}/qemu-system-x86_64", "-L", f"{name}/pc-bios", *shared, *tail]
 
 
+def test_what_a_destination_is_given_is_a_setting() -> None:
+    asked = Common(case(Direction.SAME), BARE, SmokeSettings(reproducer_wait=2.5))
+    assert "\ntimeout 2.5 new/qemu" in reproducer(asked, BUILT, BUILT, source_name="a", destination_name="a")
+
+
 def test_the_accelerator_is_said_if_it_is_not_the_default() -> None:
     assert "accel" not in text(Direction.FORWARD, BARE, BUILT, BUILT)
     assert "-M pc-q35-7.2,accel=kvm" in text(Direction.FORWARD, BARE, BUILT, BUILT, accel="kvm")

@@ -16,6 +16,7 @@ from tests.build.project import FILES, Project
 QEMU = Path("/usr/bin/qemu-system-x86_64")
 
 _MAIN = """\
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,8 @@ int main(int argc, char **argv)
             on = 0;
             for (int j = 1; j < argc; j++)
                 on |= strstr(argv[j], added[i]) != NULL;
+        } else if (!strcmp(added[i], "ONCE")) {
+            on = open(added[++i], O_CREAT | O_EXCL, 0600) >= 0;
         } else if (on && !strcmp(added[i], "ABORT")) {
             abort();
         } else if (on && !strcmp(added[i], "HANG")) {
@@ -58,6 +61,13 @@ GOOD: tuple[str, ...] = ()
 SMALLER = ("-m", "64M")
 """RAM of another size than the other side's: `Size mismatch: pc.ram`."""
 ABORTS = ("ABORT",)
+
+
+def once(mark: Path, *arguments: str) -> tuple[str, ...]:
+    """Arguments that the first process alone has that finds no file `mark`."""
+    return ("ONCE", str(mark), *arguments)
+
+
 HANGS = ("HANG",)
 NO_START = ("-device", "no-such-device")
 
@@ -97,6 +107,9 @@ upstream: {{url: {url}}}
 watch:
   branches: [{{name: master}}]
   stable: 0
+  releases: 0
+  pushes: 1
+  nightly: null
 targets: [x86_64-softmmu]
 baselines: [{{name: debian, path: {qemu}}}]
 each_tip:
@@ -105,6 +118,7 @@ each_tip:
   methods: {{ping-pong: [], exec: []}}
 smoke:
   deadline: 8s
+  reproducer_wait: 3s  # what fails here does so in a tenth of it; tests/smoke/test_reproducer.py keeps the real value
   exclude: ["[!p]*", 'pc-i440fx-[1-6]*', 'pc-q35-*']
 build:
   recipes:

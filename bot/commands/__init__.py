@@ -1,0 +1,1 @@
+"""Commands, one group of them a module; `bot.cli` puts them together."""

@@ -1,0 +1,62 @@
+"""What pages need of the store, read when a page has to be made and not before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+from bot.build.diagnosis import place
+from bot.core.gate import FINDINGS
+from bot.model import Build, BuildStatus, Commit, Sha
+from bot.report import data
+from bot.report.buildlog import BuildLog, Builds
+from bot.report.history import link
+from bot.report.memory import digest
+from bot.report.page import Entry
+from bot.report.site import Source, Tip
+from bot.store.store import Entry as Kept
+from bot.store.store import Letter, Store
+
+
+def sources(
+    store: Store, shown: Sequence[Kept], tips: Sequence[Tip], fixes: Mapping[Sha, Commit]
+) -> list[Source]:  # fmt: skip
+    """The regressions that have a report. What is in blobs is known by their names, so it is not read for a digest."""
+    letters = store.letters()
+    pasts = {(tip.branch, told.case) for tip in tips for told in tip.told}
+    found = []
+    for kept in shown:
+        letter = next((one for one in reversed(letters.get(kept.regression.id, ())) if one.kind in FINDINGS), None)
+        fix = fixes.get(kept.record.cure.commit) if kept.record.cure else None
+        case = next((case for case in kept.regression.cases if (kept.regression.branch, case) in pasts), None)
+        past = link(kept.regression.branch, case) if case else ""
+        of = digest(kept.regression, kept.opened, kept.blobs, letter, fix, past)
+        found.append(Source(kept.regression.id, kept.record, of, partial(_entry, store, kept, letter, fix, past)))
+    return found
+
+
+def _entry(store: Store, kept: Kept, letter: Letter | None, fix: Commit | None, past: str) -> Entry:
+    report = replace(data.load(kept.report or "", kept.regression.id), regression=kept.regression)
+    eml, held = (store.letter(letter), letter.held) if letter else ("", ())
+    return Entry(report, kept.record, kept.opened, eml, held, kept.log, fix, past)
+
+
+def logs_of(store: Store, commits: Mapping[Sha, Commit]) -> Builds:
+    """`Builds` of a store: a commit's last build for a target, if it failed, else the last that compiled anything."""
+
+    def find(sha: Sha, target: str) -> BuildLog | None:
+        recorded = [build for build in store.builds(commit=sha) if build.target == target]
+        last = recorded[-1:] if recorded and recorded[-1].status is BuildStatus.FAILED else []
+        build = next((b for b in (*last, *reversed(recorded)) if b.kind.compiled or b in last), None)
+        return None if build is None else BuildLog(build, lambda: _read(store, build), commits.get(sha))
+
+    return find
+
+
+def _read(store: Store, build: Build) -> tuple[str, int | None]:
+    """The log of a build, and where its first error is."""
+    alike = (b for b in store.builds(commit=build.commit, logs=True) if replace(b, log="") == build)
+    log = next((b.log for b in alike), "")
+    log = "" if log.startswith("(evicted: ") else log
+    return log, place(log, build.error or "")

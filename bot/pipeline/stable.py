@@ -1,0 +1,91 @@
+"""Stable branches of what is fixed: who has the culprit, who has the fix, and whether a pick of it would help.
+
+A branch has a commit if it is in its history, or if one of its commits says that it was picked from it. What a branch
+says of itself is run: its tip, and a fix that it lacks is picked onto it, built and run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+from bot.core.lifecycle import Standing, Surveyed
+from bot.errors import InfraError, UserError
+from bot.host.git import Conflict, Pick
+from bot.model import Outcome, Report, RevertOutcome, Sha
+from bot.pipeline import curing
+from bot.pipeline.bench import Bench
+from bot.pipeline.curing import Trial
+from bot.pipeline.following import noted
+from bot.store.store import Entry
+from bot.watch.upstream import Tip
+
+
+def survey(desk: Bench, tips: Sequence[Tip], over: Callable[[], bool]) -> bool:
+    """Look at the watched stable branches of each regression that is fixed; True if one could not be looked at.
+
+    What was run of a branch stands until it gets a commit that matters: the culprit, or the fix. Once no branch waits
+    for the fix, only a new branch is looked at: what breaks on one later is a regression of its own.
+    """
+    trouble = False
+    for entry in desk.store.regressions():
+        others = [tip for tip in tips if tip.stable and tip.branch != entry.regression.branch]
+        if not entry.state.mended or not entry.reported or not others or over():
+            continue
+        try:
+            _one(desk, entry, others)
+        except (UserError, InfraError) as error:  # it is looked at again in the next cycle
+            desk.progress.say(f"{entry.regression.id}: stable branches could not be looked at now: {error}")
+            trouble = True
+    return trouble
+
+
+def _one(desk: Bench, entry: Entry, tips: Iterable[Tip]) -> None:
+    report, cure = curing.report_of(entry), entry.record.cure
+    if cure is None:
+        return
+    before = {standing.branch: standing for standing in entry.record.branches}
+    found = []
+    for tip in tips:
+        if tip.branch in before and before[tip.branch].settled:
+            found.append(before[tip.branch])
+            continue
+        known = before.get(tip.branch)
+        has = next(filter(None, (curing.has(desk, tip.sha, sha) for sha in curing.culprits(report))), None)
+        fix = None if has is None else curing.has(desk, tip.sha, cure.commit)
+        fresh = Standing(tip.branch, has, fix)
+        if has is None:
+            found.append(fresh)
+        elif known is not None and known.runs is not None and (known.culprit, known.fix) == (has, fix):
+            found.append(known)
+        else:
+            found.append(_run(desk, report, tip.sha, fresh, cure.commit))
+    if tuple(found) != entry.record.branches:
+        noted(desk, entry.regression.id, Surveyed(tuple(found)))
+
+
+def _run(desk: Bench, report: Report, tip: Sha, standing: Standing, fix: Sha) -> Standing:
+    """A branch that has the culprit, run; and with the fix picked onto it where it fails without."""
+    desk.progress.say(f"{report.regression.id}: {standing.branch} has {standing.culprit}: running {tip[:12]}")
+    trial = Trial.of(desk, report).beside(tip)
+    tally = trial.tally(tip)
+    if not tally.n:
+        return standing
+    ran = replace(standing, runs=tally)
+    if not tally.bad or standing.fix is not None:
+        return ran
+    desk.progress.say(f"{report.regression.id}: picking {fix[:12]} onto {standing.branch}")
+    return replace(ran, pick=_picked(desk, trial, tip, fix))
+
+
+def _picked(desk: Bench, trial: Trial, tip: Sha, fix: Sha) -> RevertOutcome:
+    composed = desk.repository.compose(tip, (Pick(fix),))
+    if isinstance(composed, Conflict):
+        return RevertOutcome.CONFLICT
+    tally = trial.tally(composed)
+    if tally.bad:
+        return RevertOutcome.STILL_BAD
+    outcomes = {run.outcome for run in trial.runs(composed)}
+    if Outcome.NOT_BUILT in outcomes:
+        return RevertOutcome.NOT_BUILT
+    return RevertOutcome.OK if outcomes == {Outcome.PASS} else RevertOutcome.UNTESTABLE

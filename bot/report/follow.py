@@ -1,0 +1,159 @@
+"""The mails that follow a report: it is fixed, is missing in a stable branch, came again, is to be ignored.
+
+They answer the report that went out, go to those who had it, and say what was run since.
+"""
+
+from __future__ import annotations
+
+import email
+import email.policy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+from bot.core.gate import Hold, Kind
+from bot.core.lifecycle import Corrected, Cured, Expired, Record, Retracted, Standing, Surveyed, Wanted, Way
+from bot.model import Commit, FirstBad, Report, ReportSettings, RevertOutcome, Sha, Tally
+from bot.report import correction, figures, people, render, words
+from bot.report.safe import address, header_text, line, parse_address
+from bot.report.safe import message_id as safe_id
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A regression with the follow-up that is wanted, and the report that it answers, as that went out.
+
+    `commits` are those that the mail names: a fix, its picks, tips.
+    """
+
+    report: Report
+    record: Record
+    wanted: Wanted
+    original: str
+    commits: Mapping[Sha, Commit]
+
+    def cite(self, sha: Sha) -> str:
+        """`ab74e5431129 ("subject")`, as far as the commit is known."""
+        commit = self.commits.get(sha)
+        return words.cite(commit) if commit else words.cite_sha(self.report, sha)
+
+
+def message_id(report: Report, wanted: Wanted, settings: ReportSettings) -> str:
+    """The same for each rendering of a follow-up, and for no other."""
+    return render.message_id(report, wanted.kind, settings, wanted.seq)
+
+
+def mail(
+    followed: Followed, *, settings: ReportSettings, templates: Path, date: datetime, holds: Sequence[Hold] = ()
+) -> EmailMessage:
+    """The follow-up. `date` has a time zone; `holds` is what keeps it back, for X-Migbot-Held."""
+    report, wanted = followed.report, followed.wanted
+    was = email.message_from_bytes(followed.original.encode(), policy=email.policy.default)
+    subject = f"Re: {str(was['Subject']).removeprefix('Re: ')}"
+    if wanted.kind in (Kind.RETRACT, Kind.CORRECTED):
+        subject += " (retracted)"
+    own = message_id(report, wanted, settings)
+    above = tuple(filter(None, map(safe_id, str(was["References"] or "").split())))
+    heading = render.Heading(_who(followed, was, settings), header_text(subject), str(was["Message-ID"]).strip(), above)
+    body = render.environment(templates).get_template(f"{wanted.kind}.txt.j2").render(context(followed, settings, own))
+    ids = {"id": report.regression.id, "kind": wanted.kind, "seq": wanted.seq, "sig": report.regression.signature.key}
+    return render.draft(heading, body, own=own, ids=ids, holds=holds, settings=settings, date=date)
+
+
+def _who(followed: Followed, was: EmailMessage, settings: ReportSettings) -> people.Recipients:
+    """Who had the report; besides them who wrote the fix, who maintains stable branches, who is asked again."""
+    to, cc = (tuple(was[name].addresses) if was[name] else () for name in ("To", "Cc"))
+    event, cure = followed.wanted.event, followed.record.cure
+    fixer = followed.commits.get(cure.commit) if cure else None
+    author = address(fixer.author, fixer.email) if fixer and isinstance(event, Cured | Surveyed) else None
+    added: tuple[Address, ...] = (author,) if author else ()
+    if isinstance(event, Surveyed):
+        stable = people.stable_lists(settings)
+        to, cc = (stable, (*to, *cc)) if stable else (to, cc)
+    owner = parse_address(event.owner) if isinstance(event, Expired) else None
+    if owner:
+        to, cc = (owner,), (*to, *cc)
+    return people.only_wanted(to, (*added, *cc), settings)
+
+
+def context(followed: Followed, settings: ReportSettings, own_id: str) -> dict[str, Any]:
+    """Everything the templates of follow-ups may name: what those of reports may, and what happened since."""
+    report, record, event = followed.report, followed.record, followed.wanted.event
+    cure = event if isinstance(event, Cured) else record.cure
+    given: dict[str, Any] = {
+        **render.context(report, settings, own_id),
+        "id": report.regression.id,
+        "branch": line(report.regression.branch or report.bad_name, 60),
+        "title": render.subject(report).removeprefix("[regression] "),
+        "event": event,
+        "fix": followed.cite(cure.commit) if cure else "",
+        "shown": _shown(cure) if cure else "",
+        "how_found": _FOUND[cure.way] if cure else "",
+        "why": line(event.why, 2000) if isinstance(event, Retracted | Expired) else "",
+        "tags": isinstance(report.finding, FirstBad) and not figures.exposed(report),
+        "still": followed.cite(event.tip) if isinstance(event, Expired) and event.tip else "",
+        "correction": correction.told(event, followed.cite) if isinstance(event, Corrected) else [],
+        "fix_sha": cure.commit[:12] if cure else "",
+        "missing": [],
+        "picked": [],
+        "rows": [],
+        "unpicked": [],
+    }
+    if isinstance(event, Surveyed):
+        affected = [standing for standing in event.branches if standing.culprit is not None]
+        given |= {
+            "missing": [line(s.branch, 60) for s in affected if s.broken and not s.settled],
+            "picked": [(line(s.branch, 60), followed.cite(s.fix or ""), _often(s.runs)) for s in affected if s.cured],
+            "rows": _rows(report, event.branches),
+            "unpicked": [(line(s.branch, 60), _PICKS[s.pick]) for s in affected if s.broken and s.fix is None],
+        }
+    return given
+
+
+_FOUND = {Way.NAMED: "Its message says so, and it was run", Way.SEARCHED: "Found by a bisection"}
+_PICKS = {
+    RevertOutcome.OK: "applies clean, builds and passes",
+    RevertOutcome.STILL_BAD: "applies clean and builds, and it still fails",
+    RevertOutcome.CONFLICT: "does not apply as it is",
+    RevertOutcome.NOT_BUILT: "applies clean, and does not build",
+    RevertOutcome.UNTESTABLE: "applies clean; the case does not run there",
+    RevertOutcome.NO_EFFECT: "changes nothing",
+    RevertOutcome.NOT_TRIED: "was not tried",
+}
+
+
+def _often(tally: Tally | None) -> str:
+    return f"{tally.bad} of {tally.n}" if tally else "not run"
+
+
+def _shown(cure: Cured) -> str:
+    """`Failed on its parent 10 of 10, with it 0 of 10, at the tip (0123456789ab) 0 of 10.`"""
+    each = ", ".join(f"on {_parent(cure, tally)} {_often(tally)}" for tally in cure.parents)
+    tip = "" if cure.tip.commit == cure.commit else f", at the tip ({cure.tip.commit[:12]}) {_often(cure.tip)}"
+    return f"Runs that failed: {each}, with it {_often(cure.fix)}{tip}."
+
+
+def _parent(cure: Cured, tally: Tally) -> str:
+    return "its parent" if len(cure.parents) == 1 else f"its parent {tally.commit[:12]}"
+
+
+def _rows(report: Report, branches: Sequence[Standing]) -> list[str]:
+    """The table of branches, the one that it was found on first."""
+    head = ("branch", "has culprit", "has fix", "runs that failed")
+    rows = [(line(report.regression.branch or report.bad_name, 60), "yes", "yes", "")]
+    for standing in branches:
+        has, fixed = standing.culprit is not None, standing.fix is not None
+        rows.append((line(standing.branch, 60), _yes(has), _yes(fixed) if has else "-", _often(standing.runs)))
+    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(3)]
+    return [
+        "  ".join((*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[3])).rstrip()
+        for row in (head, *rows)
+    ]
+
+
+def _yes(holds: bool) -> str:
+    return "yes" if holds else "no"

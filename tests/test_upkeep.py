@@ -1,0 +1,213 @@
+"""The watch over months: point releases follow each other, compilers are upgraded, and no commit is blamed for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bot.core.drift import Kind
+from bot.core.lifecycle import State, Unnamed
+from bot.model import Regression, Run, Signature
+from bot.store.store import Store
+from tests.test_cli import Place, place
+from tests.testing import fastqemu
+from tests.testing.fastqemu import GOOD, SMALLER
+
+ONE = '["[!p]*", "pc-i440fx-[1-6]*", "pc-i440fx-7.[01]", "pc-q35-*"]'  # machine type is enough
+pytestmark = pytest.mark.timeout(600)
+RUN = ("--set", "bisect.min_runs=3", "--set", f"smoke.exclude={ONE}", "run", "--once")
+
+
+def store(here: Place) -> Store:
+    return Store(here.path / "work")
+
+
+def cycle(here: Place, code: int = 0) -> str:
+    done = here.run(*RUN, code=code, timeout=400)
+    return done.stdout + done.stderr
+
+
+def push(here: Place, added: tuple[str, ...], remark: str) -> str:
+    return here.project.commit({"dev.c": fastqemu.dev_c(added, remark)}, f"hw/core: {remark}")
+
+
+def forward(here: Place, commit: str) -> list[Run]:
+    return [run for run in store(here).runs(commit=commit, logs=False) if run.case.baseline is not None]
+
+
+# -- releases ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stable(tmp_path: Path) -> Place:
+    """A place whose one baseline is the series 7.2, of which there is the first release."""
+    here = place(tmp_path, GOOD)
+    path = here.path / "config.yaml"
+    text = path.read_text()
+    start = text.index("baselines: ")
+    end = text.index("\n", start)
+    path.write_text(f"{text[:start]}baselines: [{{name: v7.2, ref: v7.2.x}}]{text[end:]}")
+    here.project.git("branch", "stable-7.2", here.shas[0])
+    return here
+
+
+def release(here: Place, version: str, added: tuple[str, ...]) -> str:
+    git = here.project.git
+    git("checkout", "--quiet", "stable-7.2")
+    files: dict[str, str | bytes | None] = {"VERSION": f"{version}\n", "dev.c": fastqemu.dev_c(added, version)}
+    sha = here.project.commit(files, f"Update version for {version} release")
+    git("checkout", "--quiet", "master")
+    return sha
+
+
+def used(here: Place) -> str:
+    return store(here).releases.used()["v7.2"].ref
+
+
+def test_a_point_release_takes_its_place_after_it_ran_against_the_one_before(stable: Place) -> None:
+    here = stable
+    cycle(here)
+    assert used(here) == "v7.2.0"
+    sha = release(here, "7.2.1", GOOD)
+    tip = push(here, GOOD, "a tip")
+    said = cycle(here)
+    assert "baseline v7.2: v7.2.1 is new; v7.2.0 stays until both ran against each other" in said
+    between = forward(here, sha)
+    assert {run.case.direction for run in between} == {"forward", "backward"} and len(between) >= 2
+    assert "v7.2.1 takes the place of v7.2.0: " in said and used(here) == "v7.2.1"
+    assert "baseline v7.2: v7.2.1 since " in here.run("status", code=0).stdout
+    assert "v7.2.1 since " in here.run("baselines", code=0).stdout
+    setups = {run.setup for run in forward(here, tip)}
+    culprit = push(here, SMALLER, "break it")
+    push(here, SMALLER, "later")
+    said = cycle(here, 10)
+    assert f"first bad commit: {culprit[:12]}" in said, "the release before was what it was good with"
+    again = forward(here, tip)
+    assert setups < {run.setup for run in again}, "the last good was run with the new release before"
+    release(here, "7.2.2", SMALLER)
+    assert "v7.2.2 takes the place of v7.2.1" in cycle(here), "the tip passes with it"
+    push(here, SMALLER, "with it")
+    cycle(here)
+    (entry,) = store(here).regressions()
+    (unnamed,) = (happened.event for happened in entry.record.history)
+    assert isinstance(unnamed, Unnamed) and "where it was found, passes too" in unnamed.why
+    assert not store(here).drifts.known()
+
+
+def test_a_release_that_breaks_waits_for_a_person_and_blames_nobody(stable: Place) -> None:
+    here = stable
+    cycle(here)
+    release(here, "7.2.1", SMALLER)
+    said = cycle(here)
+    assert "v7.2.1 does not take the place of v7.2.0: 0 of " in said and "nothing explains it" in said
+    assert "  unexplained: " in said
+    assert "`bot baselines v7.2 --use v7.2.1 --why TEXT` takes it" in said
+    shown = here.run("baselines", code=0).stdout
+    assert "v7.2: v7.2.0 since" in shown and "v7.2.1 waits since" in shown and "--use v7.2.0" in shown
+    first = push(here, GOOD, "first")
+    assert "does not take" not in cycle(here), "told once"
+    assert used(here) == "v7.2.0" and store(here).regressions() == [], "it is tested with the one before"
+    wrong = here.run("baselines", "v7.2", "--use", "v7.3.1", "--why", "x", code=129)
+    assert "not a point release of v7.2, such as v7.2.0" in wrong.stderr
+    told = here.run("baselines", "v7.2", "--use", "v7.2.1", "--why", "so be it", code=0)
+    assert "v7.2.1 from the next cycle on" in told.stdout
+    push(here, GOOD, "second")
+    said = cycle(here)
+    assert "nothing new" in said and store(here).regressions() == []
+    (known,) = store(here).drifts.known()
+    assert (known.drift.kind, known.drift.good) == (Kind.BASELINE, first)
+    assert "baseline: v7.2.0 then, v7.2.1 now; no commit is to blame" in said
+    assert "no commit is to blame" in here.run("status", code=0).stdout
+    assert "no commit is to blame" not in cycle(here), "told once, and not run again"
+    release(here, "7.2.2", GOOD)
+    said = cycle(here)
+    assert "v7.2.2 takes the place of v7.2.1: " in said and "fails with the tip too" in said
+    push(here, GOOD, "third")
+    cycle(here)
+    assert store(here).drifts.known() == [] and store(here).regressions() == []
+
+
+# -- the toolchain -------------------------------------------------------------------------------------------------
+
+_GCC = """\
+#!/bin/sh
+if [ "$1" = --version ]; then echo "gcc (Test) {version}"; exit; fi
+exec /usr/bin/gcc {extra} "$@"
+"""
+_DEV = """\
+/* {remark} */
+const char *added[] = {{
+#ifdef NEWER
+"-m", "64M",
+#endif
+{words} 0 }};
+"""
+
+
+class Compiler:
+    """A compiler that can be upgraded; commits of `commit` break where it is a bad one."""
+
+    def __init__(self, here: Place) -> None:
+        self.here, self.folder = here, here.path / "tools"
+        self.folder.mkdir()
+        path = here.path / "config.yaml"
+        recipe = "    - name: fast\n"
+        env = f"      env: {{PATH: '{self.folder}:/usr/bin:/bin'}}\n"
+        box = f"sandbox: {{read: ['{self.folder}']}}\n"
+        path.write_text(path.read_text().replace(recipe, recipe + env) + box)
+
+    def upgrade(self, version: str, *, bad: bool = False) -> None:
+        path = self.folder / "gcc"
+        path.write_text(_GCC.format(version=version, extra="-DNEWER" if bad else ""))
+        path.chmod(0o700)
+
+    def commit(self, remark: str, words: str = "") -> str:
+        return self.here.project.commit({"dev.c": _DEV.format(remark=remark, words=words)}, f"hw/core: {remark}")
+
+
+def test_an_upgrade_while_a_search_waits_ends_it_without_a_culprit(tmp_path: Path) -> None:
+    here = place(tmp_path)
+    compiler = Compiler(here)
+    compiler.upgrade("12.2.0")
+    good = compiler.commit("good")
+    cycle(here)
+    bad = compiler.commit("another")
+    passed = next(run for run in forward(here, good) if run.outcome == "PASS")
+    waiting = Regression("", Signature("ram-size", "ram", "pc.ram"), (passed.case,), good, bad, "master")
+    store(here).open_regression(waiting)  # as a cycle does that has no time left for its search
+    compiler.upgrade("13.1.0", bad=True)
+    said = cycle(here)
+    (entry,) = store(here).regressions()
+    assert (entry.finding, entry.state) == ("bad-at-good-end", State.RETRACTED)
+    (known,) = store(here).drifts.known()
+    assert known.drift.kind is Kind.TOOLCHAIN and known.drift.cases == (passed.case.id,)
+    assert "retracted by bot: its good end" in said and store(here).outbox.items() == []
+    assert "could not be searched" not in cycle(here) and len(store(here).drifts.known()) == 1
+
+
+def test_what_a_compiler_breaks_is_no_regression_of_a_commit(tmp_path: Path) -> None:
+    here = place(tmp_path)
+    compiler = Compiler(here)
+    compiler.upgrade("12.2.0")
+    good = compiler.commit("good")
+    cycle(here)
+    assert {run.toolchain[:10] for run in forward(here, good)} == {"gcc 12.2.0"}
+    compiler.upgrade("13.1.0", bad=True)
+    compiler.commit("another")
+    said = cycle(here)
+    assert f"failing cases to run again on {good[:12]}" in said
+    assert "nothing new" in said and store(here).regressions() == [] and store(here).outbox.items() == []
+    (known,) = store(here).drifts.known()
+    assert known.drift.kind is Kind.TOOLCHAIN and known.drift.good == good
+    assert "toolchain: gcc 12.2.0, " in known.drift.said and " then, gcc 13.1.0, " in known.drift.said
+    assert "no commit is to blame" in here.run("status", code=0).stdout
+    compiler.commit("a third")
+    runs = len(forward(here, good))
+    assert "run again" not in cycle(here), "once is enough"
+    assert len(forward(here, good)) == runs and store(here).regressions() == []
+    compiler.upgrade("13.2.0")
+    compiler.commit("a fourth")
+    culprit = compiler.commit("break it", '"-m", "64M",')
+    said = cycle(here, 10)
+    assert f"first bad commit: {culprit[:12]}" in said, "the last good is good with this compiler, too"
