@@ -1,13 +1,14 @@
 """One real bisection, by `bot bisect` and by `git bisect run` with an incremental build directory: which is done first.
 
     python -m benchmarks.bisection GOOD..BAD --source REF --machine M [--profile P] [--target T]
-        --repo CLONE --work DIR [--config F] [--evidence all,patches,none]
+        --repo CLONE --work DIR [--config F] [--evidence all,patches,none] [--side-test off|tell|turn]
 
 The failing case is forward: REF, built by the bot, migrates to the commit. Before the clock runs, both ends are built
-for all, and the source. Then `bot bisect` searches, confirmation, revert and report included, once for each way of
-being led (`bisect.evidence`), each in a work directory of its own; and `git bisect run` with a script that moves a
-person's build directory (see `benchmarks.builds`) to the commit and runs `bot smoke`. git names what its last answers
-say, after one run of each commit.
+for all, and the source. Then `git bisect run` searches with a script that moves a person's build directory (see
+`benchmarks.builds`) to the commit and runs `bot smoke`; and `bot bisect`, confirmation, revert and report included,
+once for each way of being led (`bisect.evidence`), each time from the same copy of the work directory that both ends
+were built in; without a side test, which asks what git does not: whether the pinned release is at fault, and builds
+releases for it. git names what its last answers say, after one run of each commit.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from benchmarks.builds import Peer, Quiet
 from bot.build.builder import Builder
 from bot.config import load
 from bot.host.git import Repository, environment
-from bot.model import Sha
+from bot.model import Binary, Sha
 
 BOT = (sys.executable, "-m", "bot")
 SKIP = 125
@@ -47,13 +48,14 @@ class Outcome:
     named: Sha | None
 
 
-def bot(given: argparse.Namespace, work: Path, level: str) -> Outcome:
+def bot(given: argparse.Namespace, level: str) -> Outcome:
     """A search by the bot, from ends that are built."""
+    work = given.work / "bot"  # one place for all: make and git know their files by path
+    _copy(given.work / "prepared", work)
     argv = [
         *BOT, *_config(given), "-C", str(work), "--set", f"bisect.evidence={level}",
-        "--set", f"build.cache={work}/artifacts",
         "bisect", given.range, "--repo", str(given.repo), "--target", given.target, "--machine", given.machine,
-        "--profile", given.profile, "--source", given.source,
+        "--profile", given.profile, "--source", given.source, "--side-test", given.side_test,
     ]  # fmt: skip
     began = time.monotonic()
     done = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=False)
@@ -117,20 +119,34 @@ def _config(given: argparse.Namespace) -> list[str]:
     return ["--config", str(given.config)] if given.config else []
 
 
-def _prepare(given: argparse.Namespace, ends: Sequence[Sha], levels: Sequence[str]) -> None:
-    """Both ends and the source built, for the bot in each of its work directories."""
+def _prepare(given: argparse.Namespace, ends: Sequence[Sha]) -> None:
+    """Source and both ends built, in a work directory whose copy is kept."""
     repository, settings = Repository(given.repo), load(given.config).build_settings
-    first = given.work / f"bot-{levels[0]}"
+    first, kept = given.work / "bot", given.work / "prepared"
+    if kept.exists():
+        return
     builder = Builder(repository, settings, first, Quiet())
-    facts = {}
-    for sha in (*ends, repository.resolve(given.source)):
-        build = builder.build(sha, given.target)
-        if build.binary is None:
-            raise SystemExit(f"{sha} does not build: {build.error}")
-        facts = {"binary": str(build.binary.path), "firmware": str(build.binary.data_dir)}
-    (given.work / "source.json").write_text(json.dumps(facts))
-    for level in levels[1:]:
-        shutil.copytree(first / "artifacts", given.work / f"bot-{level}" / "artifacts", dirs_exist_ok=True)
+    source, *_ = [_built(builder, sha, given.target) for sha in (repository.resolve(given.source), *ends)]
+    facts = {"binary": source.path, "firmware": source.data_dir or source.path.parent}
+    moved = {name: str(kept / path.relative_to(first)) for name, path in facts.items()}
+    (given.work / "source.json").write_text(json.dumps(moved))
+    _copy(first, kept)
+
+
+def _built(builder: Builder, commit: Sha, target: str) -> Binary:
+    build = builder.build(commit, target)
+    if build.binary is None:
+        raise SystemExit(f"{commit} does not build: {build.error}")
+    return build.binary
+
+
+def _copy(source: Path, to: Path) -> None:
+    """A directory with the times of its files, whole or not at all."""
+    half = to.with_name(f"{to.name}.half")
+    shutil.rmtree(half, ignore_errors=True)
+    subprocess.run(["cp", "-a", str(source), str(half)], check=True)
+    shutil.rmtree(to, ignore_errors=True)
+    half.rename(to)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -144,6 +160,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--config", type=Path)
     parser.add_argument("--evidence", default="all,patches,none")
+    parser.add_argument("--side-test", default="off", choices=("turn", "tell", "off"))
     parser.add_argument("--step", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--commit", help=argparse.SUPPRESS)
     given = parser.parse_args(argv)
@@ -160,12 +177,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             return STOP
     good, bad = (repository.resolve(name) for name in given.range.split(".."))
     levels = given.evidence.split(",")
-    _prepare(given, (good, bad), levels)
+    _prepare(given, (good, bad))
     for end in (good, bad):
         peer.build(end)
     outcomes = [git(given, given.work, good, bad)]
+    print(outcomes[0], file=sys.stderr, flush=True)
     for level in levels:
-        outcomes.append(bot(given, given.work / f"bot-{level}", level))
+        outcomes.append(bot(given, level))
+        print(outcomes[-1], file=sys.stderr, flush=True)
     slow = outcomes[0].seconds
     print(json.dumps([{**asdict(o), "ratio": round(o.seconds / slow, 3)} for o in outcomes], indent=1))
     return 0 if len({outcome.named for outcome in outcomes}) == 1 and outcomes[0].named else 1
