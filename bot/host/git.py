@@ -11,6 +11,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import tempfile
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -129,8 +130,13 @@ class Repository:
         return out.rstrip("\n") if status == 0 else None
 
     def _call(self, *args: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
-        """Output; raises `InfraError` with git's words if it exited non-zero."""
+        """Output; raises `InfraError` with git's words if it exited non-zero, `Stopped` if it was told to end.
+
+        A terminal's Ctrl-C reaches git with us, and git first.
+        """
         status, out, err = self._execute(*args, env=env, cwd=cwd)
+        if status in (-signal.SIGINT, -signal.SIGTERM):
+            raise Stopped(f"stopped while running git {args[0]}")
         if status != 0:
             raise InfraError(f"{self.path}: git {args[0]} exited {status}: {err.strip() or out.strip()}")
         return out
@@ -501,16 +507,22 @@ class Repository:
     def worktree(self, sha: Sha, path: Path) -> None:
         """Put a linked worktree (with a .git) at path on the commit; one of another repository is replaced.
 
-        What a git that was killed has left there (locks, a worktree half made) is in nobody's way.
+        So is one that a git which did not end was moving: files that it had written and not yet noted in the index
+        would stay there for all commits to come, tracked by none, and every test of that worktree would see them.
+        Locks that were left there, and a worktree half made, are in nobody's way.
         """
         if (path / ".git").exists():
             asked = ("rev-parse", "--path-format=absolute", "--git-common-dir", "--git-dir")
             status, out, _ = self._execute(*asked, cwd=path)
             common, _, own = out.strip().partition("\n")
-            if status == 0 and Path(common).resolve() == self.dir.resolve() and (Path(own) / "index").exists():
+            moves = Path(own) / "bot-moves"
+            ours = status == 0 and Path(common).resolve() == self.dir.resolve()
+            if ours and (Path(own) / "index").exists() and not moves.exists():
                 for lock in ("index.lock", "HEAD.lock"):
                     (Path(own) / lock).unlink(missing_ok=True)
+                moves.touch()
                 self._call("checkout", "--quiet", "--force", "--detach", sha, cwd=path)
+                moves.unlink()
                 return
         shutil.rmtree(path, ignore_errors=True)
         with _ADDING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from bot.errors import InfraError, Stopped, UserError
 from bot.host.git import Conflict, Pick, Repository, Revert, clone, environment, is_local
 from bot.model import Change
+from tests.test_cli import wait_gone
 from tests.testing.history import ENVIRONMENT, History, draw, git
 
 DRAWING = """
@@ -584,6 +586,39 @@ def test_a_worktree_goes_on_after_a_git_that_was_killed(tmp_path: Path, upstream
     subprocess.run(["rm", "-rf", str(path)], check=True)
     copy.worktree(upstream["4"], path)
     assert git(path, "rev-parse", "HEAD") == upstream["4"]
+
+
+MOVES = """
+import sys; from pathlib import Path
+from bot.host.git import Repository
+Repository(Path(sys.argv[1])).worktree(sys.argv[2], Path(sys.argv[3]))
+"""
+
+
+@pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGTERM])
+def test_what_a_killed_checkout_wrote_is_no_file_of_another_commit(tmp_path: Path, sig: signal.Signals) -> None:
+    """git writes the files and then the index: a file of the one is tracked by nobody if it never came to the other."""
+    many = {f"n/many/{number}": "x\n" for number in range(8000)}
+    history = draw(tmp_path / "r", "0 b", files={"b": {"n/b": "x\n", **many}})
+    copy, path = clone(str(history.repository.path), tmp_path / "copy.git"), tmp_path / "worktree"
+    for _ in range(20):
+        copy.worktree(history["0"], path)
+        assert not (path / "n" / "b").exists()
+        asked = [sys.executable, "-c", MOVES, str(copy.path), history["b"], str(path)]
+        env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+        moving = subprocess.Popen(asked, start_new_session=True, env=env)
+        while not (path / "n" / "b").exists():
+            assert moving.poll() is None
+        os.killpg(moving.pid, sig)
+        moving.wait()
+        wait_gone(path)
+        if git(path, "status", "--porcelain", "--untracked-files=all", "n/b").startswith("??"):
+            break
+    else:
+        pytest.fail("no git was killed while it wrote")
+    copy.worktree(history["0"], path)
+    assert not (path / "n" / "b").exists()
+    assert git(path, "status", "--porcelain") == ""
 
 
 # -- composing -----------------------------------------------------------------------------------------------------
