@@ -1,12 +1,16 @@
 """A stretch of real history as `bot run` would have lived through it, a cycle a day, with a clock that is given.
 
     python -m benchmarks.replay --repo CLONE --from 2019-03-11 --to 2019-04-09 --config F --work DIR \
-        [--branch REF] [--json]
+        [--on DAY ...] [--branch NAME[=REF] ...] [--set KEY=VALUE ...] [--json]
 
 Each evening (23:00 UTC) the branch stands where its first parents stood then, and one cycle of the watch is run on it
 as `bot run --once` does: nothing that is newer can be seen, what it records and what it writes in mails is of that day.
+With --on only some days are lived through. With more than one --branch, the others (stable ones) are there from the
+evening on when they have a commit that the first one has not.
+
 The configuration is the watch's own: which machine types and profiles, with which baselines. Mails go to a real SMTP
-server of this process, which keeps them in DIR/mails; they need no approval, so what is held is held by the gate.
+server of this process, which keeps them in DIR/mails; they need no approval, so what is held is held by the gate. Mails
+of others are put where `replies.mailbox` of the configuration says, between two calls for two stretches of days.
 
 Printed is each day: the tip, what was built, the runs, and what was noted of a regression or mailed. It can be ended at
 any time; the same command goes on with the day that it was in.
@@ -104,27 +108,45 @@ def days(first: date, last: date) -> Iterator[date]:
 def evening_tip(repository: Repository, branch: str, day: date) -> Sha:
     """Where the first parents of a branch stood on the evening of a day, by the dates of their commits."""
     until = datetime.combine(day, _EVENING)
-    argv = ["git", "rev-list", "--first-parent", "--max-count=1", f"--until={until.isoformat()}"]
-    argv += ["--end-of-options", repository.resolve(branch)]
-    out = subprocess.run(
-        argv, cwd=repository.dir, env=environment(local=True), capture_output=True, text=True, check=True
-    ).stdout.strip()
+    asked = ("--first-parent", "--max-count=1", f"--until={until.isoformat()}")
+    out = git(repository.dir, "rev-list", *asked, "--end-of-options", repository.resolve(branch))
     if not out:
         raise SystemExit(f"{branch} has no commit before {until}")
     return out
 
 
-def upstream(repository: Repository, place: Path) -> Path:
-    """A repository that has all objects of another, and no branch yet."""
+def upstream(repository: Repository, place: Path, head: str) -> Path:
+    """A repository that has all objects of another, and no branch yet; its HEAD is to be the branch `head`."""
     if not place.exists():
-        subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=master", str(place)], check=True)
+        subprocess.run(["git", "init", "--quiet", "--bare", f"--initial-branch={head}", str(place)], check=True)
         (place / "objects/info/alternates").write_text(f"{repository.objects}\n")
     return place
 
 
-def move(place: Path, sha: Sha) -> None:
-    argv = ["git", f"--git-dir={place}", "update-ref", "refs/heads/master", sha]
-    subprocess.run(argv, env=environment(local=True), check=True)
+def move(place: Path, tips: dict[str, Sha]) -> None:
+    """Have the branches of the upstream stand at their tips; those that are not among them are not there."""
+    wanted = {f"refs/heads/{name}": sha for name, sha in tips.items()}
+    there = git(place, "for-each-ref", "--format=%(refname)", "refs/heads").split()
+    for ref in set(there) - set(wanted):
+        git(place, "update-ref", "-d", ref)
+    for ref, sha in wanted.items():
+        git(place, "update-ref", ref, sha)
+
+
+def git(where: Path, *args: str) -> str:
+    argv = ["git", f"--git-dir={where}", *args]
+    return subprocess.run(argv, env=environment(local=True), capture_output=True, text=True, check=True).stdout.strip()
+
+
+def evening_tips(repository: Repository, branches: Sequence[str], day: date) -> dict[str, Sha]:
+    """Where each branch, given as NAME or NAME=REF, stood on the evening of a day; the first one is always there."""
+    tips = dict[str, Sha]()
+    for branch in branches:
+        name, _, ref = branch.partition("=")
+        tip = evening_tip(repository, ref or name, day)
+        if not tips or repository.merge_base(tip, next(iter(tips.values()))) != tip:
+            tips[name] = tip
+    return tips
 
 
 def one_day(config: Config, work: Path, repository: Repository, day: date, tip: Sha, kept: Kept) -> Day:
@@ -164,16 +186,20 @@ def one_day(config: Config, work: Path, repository: Repository, day: date, tip: 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.replay", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--repo", type=Path, required=True)
-    parser.add_argument("--from", dest="first", type=date.fromisoformat, required=True)
-    parser.add_argument("--to", dest="last", type=date.fromisoformat, required=True)
+    parser.add_argument("--from", dest="first", type=date.fromisoformat)
+    parser.add_argument("--to", dest="last", type=date.fromisoformat)
+    parser.add_argument("--on", type=date.fromisoformat, nargs="+", default=[])
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--branch", default="master")
+    parser.add_argument("--branch", nargs="+", default=["master"])
+    parser.add_argument("--set", dest="settings", nargs="+", default=[])
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args(argv)
+    if not given.on and not (given.first and given.last):
+        parser.error("which days? give --from and --to, or --on")
     repository, work = Repository(given.repo), given.work.absolute()
     (work / "bot").mkdir(parents=True, exist_ok=True)
-    place = upstream(repository, work / "upstream")
+    place = upstream(repository, work / "upstream", given.branch[0].partition("=")[0])
     kept = Kept(work / "mails")
     port = free_port()
     server = Controller(kept, hostname="127.0.0.1", port=port)
@@ -181,20 +207,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = [
             f"upstream.url={place}", "report.send=smtp", "report.smtp.host=127.0.0.1", f"report.smtp.port={port}",
-            "report.smtp.tls=none", "report.approval=automatic", "report.domains=['*']",
+            "report.smtp.tls=none", "report.approval=automatic", "report.domains=['*']", *given.settings,
         ]  # fmt: skip
         config = load(given.config, settings)
         done = work / "days"
         done.mkdir(exist_ok=True)
         all_days = []
-        for day in days(given.first, given.last):
+        for day in sorted(given.on) or days(given.first, given.last):
             note = done / f"{day}.json"
             if note.exists():
                 lived = Day(**json.loads(note.read_text()))
             else:
-                tip = evening_tip(repository, given.branch, day)
-                move(place, tip)
-                lived = one_day(config, work / "bot", repository, day, tip, kept)
+                tips = evening_tips(repository, given.branch, day)
+                move(place, tips)
+                lived = one_day(config, work / "bot", repository, day, next(iter(tips.values())), kept)
                 note.write_text(json.dumps(asdict(lived)))
             all_days.append(lived)
             if not given.json:
