@@ -257,9 +257,9 @@ def _tell(
     progress: Progress,
 ) -> None:
     """Say what came of a question, since what was told `before`; it was asked in the phase `asked`, and `pace` is
-    seconds a step. Confirmation runs are told as one."""
-    seen = state.count(sha)
-    if asked is not Phase.CONFIRMATION:
+    seconds a step. Confirmation runs are told as one, and so are those that are to make sure of a verdict."""
+    seen, known = state.count(sha), before.count(sha)
+    if asked is not Phase.CONFIRMATION and (not known.n or known.verdict is not seen.verdict):
         last = next(run for run in reversed(state.runs) if run.commit == sha).observation
         what = f"{last.outcome}: {last.message.splitlines()[0]}" if last.message else str(last.outcome)
         said = f"step {_number(diary, sha)}: {sha[:12]} is {_verdict(seen.verdict)} ({what})"
