@@ -34,7 +34,8 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from bot.config import Config, load
-from bot.host.git import Repository, environment
+from bot.host.git import Repository
+from bot.host.gitdir import environment
 from bot.model import Outcome, Sha
 from bot.pipeline.cycle import cycle
 from bot.report.story import told
@@ -107,7 +108,7 @@ def evening_tip(repository: Repository, branch: str, day: date) -> Sha:
     argv = ["git", "rev-list", "--first-parent", "--max-count=1", f"--until={until.isoformat()}"]
     argv += ["--end-of-options", repository.resolve(branch)]
     out = subprocess.run(
-        argv, cwd=repository.dir, env=environment(local=True), capture_output=True, text=True, check=True
+        argv, cwd=repository.git.dir, env=environment(local=True), capture_output=True, text=True, check=True
     ).stdout.strip()
     if not out:
         raise SystemExit(f"{branch} has no commit before {until}")
@@ -118,7 +119,7 @@ def upstream(repository: Repository, place: Path) -> Path:
     """A repository that has all objects of another, and no branch yet."""
     if not place.exists():
         subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=master", str(place)], check=True)
-        (place / "objects/info/alternates").write_text(f"{repository.objects}\n")
+        (place / "objects/info/alternates").write_text(f"{repository.git.objects}\n")
     return place
 
 

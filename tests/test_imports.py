@@ -97,6 +97,18 @@ def test_outside_things_have_one_door() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_what_git_is_told_is_said_in_host() -> None:
+    """`Repository.git` runs any git command: whoever is not beside it asks for what it is for, by a name."""
+    wrong = [
+        f"{file.relative_to(ROOT.parent)}:{node.lineno} runs git"
+        for file in MODULES
+        if part(file) != "host"
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr == "git"
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 def test_secrets_are_read_for_sending_alone() -> None:
     """What builds, runs and searches cannot even name one; and one package talks to mail servers and URLs."""
     wrong = []
