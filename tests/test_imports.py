@@ -28,8 +28,8 @@ ALLOWED = {
     "workshop": BASE | {"core", "host", "build", "smoke", "worker"},
     "pipeline": BASE | STAGES | {"core", "host", "store", "worker", "workshop", "config", "data", "terminal"},
     "options": {"pipeline", "config", "core", "errors", "model"},
-    "commands": {"options", "pipeline", "core", "errors", "model"},
-    "cli": {"commands", "options", "pipeline", "config", "core", "errors", "model", "progress", "terminal"},
+    "commands": {"options", "pipeline", "core", "errors", "model", "progress", "terminal"},
+    "cli": {"commands", "options"},
     "__main__": {"cli", "core", "errors", "host"},
 }
 """What each part of the program may import of it, besides itself."""
