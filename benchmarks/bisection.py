@@ -30,7 +30,8 @@ from pathlib import Path
 from benchmarks.builds import Peer, Quiet
 from bot.build.builder import Builder
 from bot.config import load
-from bot.host.git import Repository, environment
+from bot.host.git import Repository
+from bot.host.gitdir import environment
 from bot.model import Binary, Sha
 
 BOT = (sys.executable, "-m", "bot")

@@ -31,7 +31,8 @@ from bot.build import submodules, tools
 from bot.build.builder import Builder, recipe_of
 from bot.build.submodules import Placer
 from bot.config import load
-from bot.host.git import Repository, environment
+from bot.host.git import Repository
+from bot.host.gitdir import environment
 from bot.model import BuildKind, BuildSettings, BuildStatus, Sha
 
 
@@ -58,7 +59,7 @@ class Peer:
         self._git = ["git", f"--git-dir={work / 'git'}", f"--work-tree={self._tree}"]
         self._tree.mkdir(parents=True, exist_ok=True)
         if not (work / "git").exists():
-            argv = ["git", "clone", "--quiet", "--bare", "--shared", str(repository.dir), str(work / "git")]
+            argv = ["git", "clone", "--quiet", "--bare", "--shared", str(repository.git.dir), str(work / "git")]
             subprocess.run(argv, env=environment(local=True), check=True)
 
     @property
@@ -134,7 +135,7 @@ def neighbours(repository: Repository, tip: Sha, count: int) -> list[Sha]:
     """The last commits of history up to tip, oldest first, children after parents."""
     argv = ["git", "rev-list", "--topo-order", f"--max-count={count + 1}", tip]
     out = subprocess.run(
-        argv, cwd=repository.dir, env=environment(local=True), capture_output=True, text=True, check=True
+        argv, cwd=repository.git.dir, env=environment(local=True), capture_output=True, text=True, check=True
     )
     return out.stdout.split()[::-1]
 

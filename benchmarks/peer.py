@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from bot.core.dag import Dag
-from bot.host.git import environment
+from bot.host.gitdir import environment
 from bot.model import Sha
 
 

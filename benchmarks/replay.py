@@ -38,7 +38,8 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from bot.config import Config, load
-from bot.host.git import Repository, environment
+from bot.host.git import Repository
+from bot.host.gitdir import environment
 from bot.model import Outcome, Sha
 from bot.pipeline.cycle import cycle
 from bot.report.story import told
@@ -109,7 +110,7 @@ def evening_tip(repository: Repository, branch: str, day: date) -> Sha:
     """Where the first parents of a branch stood on the evening of a day, by the dates of their commits."""
     until = datetime.combine(day, _EVENING)
     asked = ("--first-parent", "--max-count=1", f"--until={until.isoformat()}")
-    out = git(repository.dir, "rev-list", *asked, "--end-of-options", repository.resolve(branch))
+    out = git(repository.git.dir, "rev-list", *asked, "--end-of-options", repository.resolve(branch))
     if not out:
         raise SystemExit(f"{branch} has no commit before {until}")
     return out
@@ -119,7 +120,7 @@ def upstream(repository: Repository, place: Path, head: str) -> Path:
     """A repository that has all objects of another, and no branch yet; its HEAD is to be the branch `head`."""
     if not place.exists():
         subprocess.run(["git", "init", "--quiet", "--bare", f"--initial-branch={head}", str(place)], check=True)
-        (place / "objects/info/alternates").write_text(f"{repository.objects}\n")
+        (place / "objects/info/alternates").write_text(f"{repository.git.objects}\n")
     return place
 
 

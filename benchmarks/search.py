@@ -27,7 +27,8 @@ from pathlib import Path
 from bot.core.bisection import Bisection
 from bot.core.confirmation import Phase
 from bot.core.dag import Dag
-from bot.host.git import Repository, environment
+from bot.host.git import Repository
+from bot.host.gitdir import environment
 from bot.model import Case, Observation, Outcome, Question, Run, Sha, Signature
 
 CASE = Case("any", "any", "oracle")
@@ -76,7 +77,7 @@ def gits(repository: Repository, good: Sha, bad: Sha, culprit: Sha) -> Result:
             done = subprocess.run(["git", *args], cwd=clone, env=env, capture_output=True, text=True, check=True)
             return done.stdout
 
-        quiet = ["git", "clone", "--quiet", "--no-checkout", "--shared", str(repository.dir), str(clone)]
+        quiet = ["git", "clone", "--quiet", "--no-checkout", "--shared", str(repository.git.dir), str(clone)]
         subprocess.run(quiet, env=env, check=True)
         git("bisect", "start", "--no-checkout", bad, good)
         test = f"echo >>{shlex.quote(str(count))}; ! git merge-base --is-ancestor {culprit} BISECT_HEAD"

@@ -19,6 +19,7 @@ from queue import LifoQueue
 from bot.build.builder import Builder
 from bot.errors import Aborted, UserError
 from bot.host import process
+from bot.host.checkout import worktree
 from bot.host.git import Repository
 from bot.host.stop import either
 from bot.model import (
@@ -312,7 +313,7 @@ def perform_command(job: Test, rig: CommandRig) -> Iterator[Build | Run]:
     for _ in range(job.times):
         tree = rig.trees.get()
         try:
-            rig.repository.worktree(job.commit, tree)
+            worktree(rig.repository, job.commit, tree)
             rig.progress.work(f"running {rig.argv[0]} on {job.commit[:12]}")
             done = process.run(rig.argv, cwd=tree, timeout=rig.timeout, stop=rig.stop)
         finally:

@@ -16,6 +16,7 @@ from bot.build.builder import Builder
 from bot.errors import BotError, InfraError
 from bot.host import bundles
 from bot.host.git import MADE, POSTED, Repository
+from bot.host.remote import fetch
 from bot.model import Baseline, Build, BuildSettings, Case, Profile, Recipe, Run, Sandbox, Sha, SmokeSettings, Test
 from bot.progress import Progress
 from bot.smoke.control import Controls
@@ -111,7 +112,7 @@ class Workshop:
             bundles.unpack(self.repository, order.bundle, missing, POSTED if order.posted else MADE)
         elif missing and order.fetch and self.upstream is not None:
             with self._lock:
-                self.repository.fetch(self.upstream, self.stop)
+                fetch(self.repository, self.upstream, self.stop)
         missing = self._missing(order) if missing else ()
         if missing and (order.bundle or order.fetch):
             names = ", ".join(sha[:12] for sha in missing)

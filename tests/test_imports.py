@@ -28,8 +28,8 @@ ALLOWED = {
     "workshop": BASE | {"core", "host", "build", "smoke", "worker"},
     "pipeline": BASE | STAGES | {"core", "host", "store", "worker", "workshop", "config", "data", "terminal"},
     "options": {"pipeline", "config", "core", "errors", "model"},
-    "commands": {"options", "pipeline", "core", "errors", "model"},
-    "cli": {"commands", "options", "pipeline", "config", "core", "errors", "model", "progress", "terminal"},
+    "commands": {"options", "pipeline", "core", "errors", "model", "progress", "terminal"},
+    "cli": {"commands", "options"},
     "__main__": {"cli", "core", "errors", "host"},
 }
 """What each part of the program may import of it, besides itself."""
@@ -93,6 +93,18 @@ def test_outside_things_have_one_door() -> None:
         for file in MODULES
         for name in imports(file)
         if (top := name.split(".")[0]) in doors and part(file) not in doors[top]
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_what_git_is_told_is_said_in_host() -> None:
+    """`Repository.git` runs any git command: whoever is not beside it asks for what it is for, by a name."""
+    wrong = [
+        f"{file.relative_to(ROOT.parent)}:{node.lineno} runs git"
+        for file in MODULES
+        if part(file) != "host"
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr == "git"
     ]
     assert not wrong, "\n".join(wrong)
 

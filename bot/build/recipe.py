@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot.errors import UserError
+from bot.host.sandbox import PATH
 from bot.model import Ccache, Recipe
 
 _UNKNOWN = re.compile(r"^ERROR: unknown option (\S+)", re.MULTILINE)
 _DROPPED = "configure does not know "
 _CONFIGURED = re.compile(r"^\$ .*/configure(?: |$)", re.MULTILINE)
-_SYSTEM_PATH = "/usr/bin:/bin:/usr/sbin:/sbin:/usr/local/bin"
 
 _MANNER = 1  # raise it when a builder of a newer version makes something else of the same commit and recipe
 
@@ -133,7 +133,7 @@ def environment(recipe: Recipe, place: Place, first: Sequence[Path], home: Path)
     /usr/local, where other Pythons live; pinned dates and a plain locale keep outputs and messages stable.
     """
     return {
-        "PATH": ":".join([*(str(p) for p in first), _SYSTEM_PATH]),
+        "PATH": ":".join([*(str(p) for p in first), PATH]),
         "HOME": str(home),
         "LC_ALL": "C.UTF-8",
         "TERM": "dumb",

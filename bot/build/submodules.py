@@ -15,8 +15,10 @@ from pathlib import Path
 from filelock import FileLock
 
 from bot.errors import UserError
-from bot.host import disk, git
+from bot.host import disk
+from bot.host.checkout import checkout
 from bot.host.git import Repository
+from bot.host.remote import clone
 from bot.model import Recipe, Sha, Submodule
 
 _HEX = re.compile(r"[0-9a-f]{40}\Z")
@@ -174,7 +176,7 @@ class Placer:
                 self._mirror(pin, ours or pin.url, mirror)
         index = to.with_name("module.index")
         index.unlink(missing_ok=True)
-        Repository(mirror).checkout(pin.commit, to, index)
+        checkout(Repository(mirror), pin.commit, to, index)
         index.unlink(missing_ok=True)
 
     @staticmethod
@@ -184,7 +186,7 @@ class Placer:
         if url is None or url.startswith("."):
             raise UserError(f"{pin.path}: no source of submodule content; set build.submodules.{pin.name}.url, {known}")
         try:
-            repository = git.clone(url, mirror)
+            repository = clone(url, mirror)
         except UserError as error:
             why = str(error).removeprefix("upstream.url: ")
             raise UserError(f"{pin.path}: {why}; set build.submodules.{pin.name}.url, {known}") from error

@@ -17,9 +17,9 @@ from filelock import FileLock
 from bot.errors import BotError, InfraError, UserError
 from bot.host import disk, process
 from bot.host.process import Completed
+from bot.host.sandbox import PATH
 from bot.model import Recipe
 
-_SEARCH = "/usr/bin:/bin:/usr/sbin:/sbin:/usr/local/bin"
 _PROGRAMS = (
     ("gcc", "compiles QEMU", "gcc"),
     ("strip", "makes artifacts small", "binutils"),
@@ -56,7 +56,7 @@ Runner = Callable[..., Completed]
 
 def tool_problems() -> list[Problem]:
     """Programs and libraries that the recipes need and that are missing; empty if all is there."""
-    found = [Problem(*p) for p in _PROGRAMS if shutil.which(p[0], path=_SEARCH) is None]
+    found = [Problem(*p) for p in _PROGRAMS if shutil.which(p[0], path=PATH) is None]
     absent = {p.tool for p in found}
     if "pkg-config" not in absent:
         found += [Problem(*lib) for lib in _LIBRARIES if not _succeeds("pkg-config", "--exists", lib[0])]
@@ -143,7 +143,7 @@ def meson(version: str, tools: Path) -> Path:
 
 def ccache_program() -> str | None:
     """Where ccache is, None if it is not installed."""
-    return shutil.which("ccache", path=_SEARCH)
+    return shutil.which("ccache", path=PATH)
 
 
 def ccache(compiler: str, tools: Path) -> Path:
@@ -167,7 +167,7 @@ def ccache(compiler: str, tools: Path) -> Path:
 
 
 def _make_venv(version: str, home: Path) -> None:
-    python = shutil.which("python3", path=_SEARCH) or sys.executable
+    python = shutil.which("python3", path=PATH) or sys.executable
     _must([python, "-m", "venv", str(home)], f"cannot make a venv for meson {version}; apt-get install python3-venv")
     pip = [str(home / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet"]
     _must(
@@ -186,7 +186,7 @@ def _must(argv: list[str], hint: str) -> None:
 
 def _succeeds(*argv: str) -> bool:
     try:
-        return process.run(argv, env={"PATH": _SEARCH}, timeout=30).ok
+        return process.run(argv, env={"PATH": PATH}, timeout=30).ok
     except BotError:
         return False
 

@@ -27,6 +27,7 @@ from filelock import FileLock, Timeout
 from bot.build.submodules import Pin, Placer
 from bot.errors import Stopped
 from bot.host import disk
+from bot.host.checkout import checkout
 from bot.host.git import Repository
 from bot.model import Sha, Submodule
 from bot.progress import Progress
@@ -94,7 +95,7 @@ class Tree:
     ) -> None:
         """Make the sources those of the commit. Files that do not change keep their times."""
         self._placer.clear(pins)
-        repository.checkout(commit, self.source, self._index)
+        checkout(repository, commit, self.source, self._index)
         self._placer.place(pins, trusted)
 
     def relative(self, path: str) -> str | None:

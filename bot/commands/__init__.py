@@ -1,1 +1,1 @@
-"""Commands, one group of them a module; `bot.cli` puts them together."""
+"""Commands, one group of them a module: parse, load the configuration, call one function, return its exit code."""

@@ -1,4 +1,4 @@
-"""`bot gc`, `bot baselines`: what an operator does now and then."""
+"""`bot doctor`, `bot gc`, `bot baselines`: what an operator does now and then."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ import click
 
 from bot.errors import UserError
 from bot.options import Settings
+
+
+@click.command(name="doctor")
+@click.pass_obj
+def doctor_(settings: Settings) -> int:
+    """Say what is missing on this machine, and which command mends it. Exit: 0 all there, 131 something is missing."""
+    from bot.pipeline import doctor
+
+    return doctor.doctor(settings.config(), settings.place)
 
 
 @click.command()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 
 from bot.errors import UserError
 from bot.host.git import MADE, Repository
@@ -22,8 +21,8 @@ def has(repository: Repository, sha: Sha) -> bool:
 
 def tips(repository: Repository) -> tuple[Sha, ...]:
     """The commits that say what a clone has: the newest of its branches."""
-    named = b"".join(_git(repository, "for-each-ref", "--format=%(objectname)", "refs/heads", "refs/remotes"))
-    return tuple(dict.fromkeys(named.decode().split()))
+    named = repository.git.call("for-each-ref", "--format=%(objectname)", "refs/heads", "refs/remotes")
+    return tuple(dict.fromkeys(named.split()))
 
 
 def pack(repository: Repository, shas: Iterable[Sha], known: Iterable[Sha]) -> bytes | None:
@@ -32,7 +31,7 @@ def pack(repository: Repository, shas: Iterable[Sha], known: Iterable[Sha]) -> b
     wanted = "\n".join([*shas, *there, ""]).encode()
     argv = ("pack-objects", "--quiet", "--revs", "--thin", "--stdout", "--delta-base-offset")
     found = bytearray()
-    pieces = _git(repository, *argv, said=wanted)
+    pieces = repository.git.stream(*argv, said=wanted)
     for piece in pieces:
         found += piece
         if len(found) > LARGEST:
@@ -44,17 +43,9 @@ def pack(repository: Repository, shas: Iterable[Sha], known: Iterable[Sha]) -> b
 def unpack(repository: Repository, data: bytes, shas: Iterable[Sha], under: str = MADE) -> None:
     """Take commits from a pack, and keep them under some refs. Raises `InfraError` if the clone lacks more."""
     wanted = tuple(shas)
-    for _ in _git(repository, "index-pack", "--stdin", "--fix-thin", said=data):
+    for _ in repository.git.stream("index-pack", "--stdin", "--fix-thin", said=data):
         pass
-    for _ in _git(repository, "rev-list", "--quiet", "--objects", *wanted, "--not", "--all"):
-        pass  # fails if anything is missing
+    repository.git.call("rev-list", "--quiet", "--objects", *wanted, "--not", "--all")  # fails if anything is missing
     updates = "".join(f"update {under}/{sha} {sha}\n" for sha in wanted)
-    for _ in _git(repository, "update-ref", "--stdin", said=updates.encode()):
+    for _ in repository.git.stream("update-ref", "--stdin", said=updates.encode()):
         pass
-
-
-def _git(repository: Repository, *args: str, said: bytes = b"") -> Generator[bytes, None, None]:
-    with tempfile.TemporaryFile() as stdin:
-        stdin.write(said)
-        stdin.seek(0)
-        yield from repository.stream(*args, stdin=stdin)

@@ -58,10 +58,7 @@ def _there(repository: Repository, shas: list[Sha]) -> list[Sha]:
     """Those of the commits that the repository has."""
     if not shas:
         return []
-    with tempfile.TemporaryFile() as asked:
-        asked.write("".join(f"{sha}\n" for sha in shas).encode())
-        asked.seek(0)
-        out = b"".join(repository.stream("cat-file", "--batch-check=%(objecttype)", stdin=asked)).decode()
+    out = b"".join(repository.git.stream("cat-file", "--batch-check=%(objecttype)", said=_lines(shas))).decode()
     return [sha for sha, kind in zip(shas, out.splitlines(), strict=True) if kind == "commit"]
 
 
@@ -78,21 +75,19 @@ def _some(repository: Repository, shas: list[Sha]) -> tuple[dict[Sha, Patch], li
 
 def stream(repository: Repository, shas: list[Sha]) -> Iterator[tuple[Sha, Patch]]:
     """Digests as git prints the commits, in the order given."""
-    with tempfile.TemporaryFile() as asked:
-        asked.write("".join(f"{sha}\n" for sha in shas).encode())
-        asked.seek(0)
-        with contextlib.closing(repository.stream(*_ARGS, stdin=asked)) as chunks:
-            for sha, (message, diff) in zip(shas, _split(chunks, shas), strict=True):
-                yield sha, digest(message, diff)
+    with contextlib.closing(repository.git.stream(*_ARGS, said=_lines(shas))) as chunks:
+        for sha, (message, diff) in zip(shas, _split(chunks, shas), strict=True):
+            yield sha, digest(message, diff)
 
 
 def whole(repository: Repository, sha: Sha) -> bytes:
     """A commit's diff as git prints it, at most 4 MiB of it. Raises `InfraError` if git cannot read it."""
-    with tempfile.TemporaryFile() as asked:
-        asked.write(f"{sha}\n".encode())
-        asked.seek(0)
-        with contextlib.closing(repository.stream(*_ARGS, stdin=asked)) as chunks:
-            return next(_split(chunks, [sha]))[1]
+    with contextlib.closing(repository.git.stream(*_ARGS, said=_lines([sha]))) as chunks:
+        return next(_split(chunks, [sha]))[1]
+
+
+def _lines(shas: list[Sha]) -> bytes:
+    return "".join(f"{sha}\n" for sha in shas).encode()
 
 
 def _split(chunks: Iterator[bytes], shas: list[Sha]) -> Iterator[tuple[bytes, bytes]]:

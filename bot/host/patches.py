@@ -26,7 +26,9 @@ from bot.core.plain import clean, line
 from bot.core.series import NotASeries, Subject, order, subject
 from bot.errors import InfraError, UserError
 from bot.host import bundles, disk, process
-from bot.host.git import IDENTITY, POSTED, Repository, environment
+from bot.host.git import POSTED, Repository
+from bot.host.gitdir import environment
+from bot.host.picks import IDENTITY
 from bot.host.process import Completed
 from bot.model import Origin, Sha
 
@@ -242,7 +244,7 @@ def compose(
         git.call("read-tree", base)
         for patch in patches:
             head = _commit(git, head, patch)
-            if disk.size(own.dir) > _WRITTEN:
+            if disk.size(own.git.dir) > _WRITTEN:
                 raise UserError(f"{_called(patch)}: the series writes more than {_WRITTEN >> 20} MiB; it is not taken")
         packed = bundles.pack(own, [head], [base])
     if packed is None:
@@ -257,7 +259,7 @@ def _borrowing(git: _Git, repository: Repository) -> Repository:
     tree.mkdir()
     git.call("init", "--quiet", "--bare", "--template=", str(own))
     (own / "objects" / "info").mkdir(exist_ok=True)
-    (own / "objects" / "info" / "alternates").write_bytes(os.fsencode(repository.objects) + b"\n")
+    (own / "objects" / "info" / "alternates").write_bytes(os.fsencode(repository.git.objects) + b"\n")
     git.env = {
         **git.env,
         "GIT_DIR": str(own),

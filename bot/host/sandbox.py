@@ -24,7 +24,7 @@ from bot.model import Sandbox
 BWRAP = "/usr/bin/bwrap"
 HOME = Path("/tmp")  # noqa: S108 - the sandbox's own, as all that follow
 _SCRATCH = (HOME, Path("/dev/shm"))  # noqa: S108
-PATH = "/usr/bin:/bin:/usr/sbin:/sbin:/usr/local/bin"
+PATH = "/usr/bin:/bin:/usr/sbin:/sbin:/usr/local/bin"  # where a host's tools are, in the sandbox and out of it
 _SYSTEM = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _SETTINGS = ("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "os-release", "debian_version", "localtime")
 # Root without capabilities still owns what the kernel shows root as owner of: writing kernel/core_pattern would make

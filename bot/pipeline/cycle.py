@@ -15,7 +15,8 @@ from pathlib import Path
 from bot.config import Config
 from bot.errors import InfraError
 from bot.host.executor import Remote
-from bot.host.git import Repository, clone
+from bot.host.git import Repository
+from bot.host.remote import clone
 from bot.model import (
     FirstBad,
     MergeConflict,

@@ -16,7 +16,8 @@ from bot.core.confirmation import Rules
 from bot.core.course import course
 from bot.core.dag import Dag
 from bot.errors import InfraError
-from bot.host.git import Conflict, Pick, Repository, Revert
+from bot.host.git import Repository
+from bot.host.picks import Conflict, Pick, Revert, compose
 from bot.model import (
     Attribution,
     Build,
@@ -211,7 +212,7 @@ def _composed(
     the host that the culprit was confirmed on, for they are compared.
     """
     question, host = found.question, found.bisection.host
-    composed = bench.repository.compose(base, (change,))
+    composed = compose(bench.repository, base, (change,))
     if isinstance(composed, Conflict):
         return RevertOutcome.CONFLICT
     setup = asked.command or bench.rig.setup(question.case)

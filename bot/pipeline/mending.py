@@ -18,7 +18,7 @@ from bot.core.dag import Dag
 from bot.core.fixups import Offer, neutral, related, sets
 from bot.core.verdict import count, failed, judge
 from bot.errors import UserError
-from bot.host.git import Conflict, Pick
+from bot.host.picks import Conflict, Pick, compose
 from bot.model import Build, Outcome, Question, Run, Sha, Signature, Test, Verdict
 from bot.pipeline.bench import Bench
 
@@ -99,7 +99,7 @@ class Mending:
             yield replace(fact, commit=job.commit, fixups=picks) if isinstance(fact, Run) else fact
 
     def _compose(self, commit: Sha, picks: tuple[Sha, ...]) -> Sha | None:
-        composed = self.bench.repository.compose(commit, [Pick(pick) for pick in picks])
+        composed = compose(self.bench.repository, commit, [Pick(pick) for pick in picks])
         return None if isinstance(composed, Conflict) else composed
 
     def _offers(self, commit: Sha, said: str) -> tuple[Offer, ...]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from bot.config import Config
 from bot.errors import UserError
-from bot.host.git import Repository, clone
+from bot.host.git import Repository
+from bot.host.remote import clone
 from bot.model import Sha
 from bot.progress import Progress
 

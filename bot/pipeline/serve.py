@@ -14,8 +14,9 @@ from bot.build import recipe, tools
 from bot.config import Config
 from bot.errors import UserError
 from bot.host import executor, kvm
-from bot.host.git import Repository, clone
+from bot.host.git import Repository
 from bot.host.lock import coordinator
+from bot.host.remote import clone
 from bot.host.sandbox import end_strays
 from bot.model import Link
 from bot.pipeline.confining import sandbox

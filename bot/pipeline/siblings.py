@@ -48,7 +48,7 @@ def siblings(bench: Bench, case: Case, chosen: Sequence[str] = ()) -> Groups:
         return ()
     if chosen:
         return tuple((_candidate(bench, named(bench, case, text), case, mine),) for text in chosen)
-    points = list(_points(bench, this, mine)) if this.ref is not None else []
+    points = list(_points(bench, mine)) if this.ref is not None else []
     configured = (baseline for baseline in bench.config.baselines if baseline.name != this.name)
     others = [bench.rig.baselines.get(baseline.name, baseline) for baseline in configured]
     seen = {mine[0]}
@@ -78,7 +78,7 @@ def _grouped(found: Iterable[Candidate], points: set[str]) -> Iterator[tuple[Can
     yield tuple(sorted(by[Place.NEWER], key=lambda one: one.release)[:_ALTERNATES])
 
 
-def _points(bench: Bench, this: Baseline, mine: tuple[str, Release]) -> Iterator[Baseline]:
+def _points(bench: Bench, mine: tuple[str, Release]) -> Iterator[Baseline]:
     """Point releases of the series in the clone: the first, the last and the middle one before it, the newest after."""
     sha, release = mine
     series = f"{release[0]}.{release[1]}"

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from bot.core.lifecycle import Standing, Surveyed
 from bot.errors import InfraError, UserError
-from bot.host.git import Conflict, Pick
+from bot.host.picks import Conflict, Pick, compose
 from bot.model import Outcome, Report, RevertOutcome, Sha
 from bot.pipeline import curing
 from bot.pipeline.bench import Bench
@@ -79,7 +79,7 @@ def _run(desk: Bench, report: Report, tip: Sha, standing: Standing, fix: Sha) ->
 
 
 def _picked(desk: Bench, trial: Trial, tip: Sha, fix: Sha) -> RevertOutcome:
-    composed = desk.repository.compose(tip, (Pick(fix),))
+    composed = compose(desk.repository, tip, (Pick(fix),))
     if isinstance(composed, Conflict):
         return RevertOutcome.CONFLICT
     tally = trial.tally(composed)

@@ -32,7 +32,7 @@ from bot.core.verdict import failed
 from bot.data import data_dir
 from bot.errors import UserError
 from bot.host.git import Repository
-from bot.model import Case, Commit, Expected, Regression, Report, Run, Sha
+from bot.model import Case, Commit, Expected, Regression, Run, Sha
 from bot.pipeline.posting import posts
 from bot.report import data, follow
 from bot.report.deliver import as_text
@@ -131,7 +131,7 @@ def _follow_up(
     original = next((m.eml for m in store.mails(entry.regression.id) if m.message_id == known.message_id), None)
     if original is None:
         return None, ()
-    followed = follow.Followed(report, record, wanted, original, _commits(report, record, wanted, repository))
+    followed = follow.Followed(report, record, wanted, original, _commits(record, wanted, repository))
     now = store.clock()
     message = follow.mail(
         followed, settings=settings, templates=data_dir() / "templates", date=datetime.fromtimestamp(now, UTC),
@@ -142,7 +142,7 @@ def _follow_up(
     return mail, tuple(post for post in posts(report, wanted.kind, mail, config) if post.destination in told)
 
 
-def _commits(report: Report, record: Record, wanted: Wanted, repository: Repository | None) -> dict[Sha, Commit]:
+def _commits(record: Record, wanted: Wanted, repository: Repository | None) -> dict[Sha, Commit]:
     """The commits that a follow-up names, as far as there is a clone that has them."""
     if repository is None:
         return {}

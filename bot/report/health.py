@@ -14,6 +14,7 @@ from bot.report import render, table, words
 from bot.report.buildlog import page_of
 from bot.report.data import SCHEMA
 from bot.report.safe import clean, line
+from bot.report.story import when
 from bot.report.table import Word
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def page(
     """HTML, and the JSON beside it, whose file is called `twin`. `logs` are pages of builds that there are."""
     cycles = [
         {
-            "began": _when(cycle.began),
+            "began": when(cycle.began),
             "took": words.duration(cycle.ended - cycle.began) if cycle.ended else "not ended",
             "result": line(cycle.result or ""),
         }
@@ -117,7 +118,3 @@ def _troubles(tip: Tip) -> list[dict[str, Any]]:
 
 def _end(log: str) -> str:
     return log if len(log) <= _LOG else f"[... {len(log) - _LOG} characters left out ...]\n{log[-_LOG:]}"
-
-
-def _when(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")

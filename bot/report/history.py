@@ -28,7 +28,6 @@ _NAME = 100  # characters of a name that files and anchors have as it is
 _SHOWN = 12  # stretches of a case on a page, the last ones
 _RANGES = 12  # of machine types of a course that are named at once
 _URGENT = (Word.FAIL, Word.FLAKY, "known")
-_NOT_TESTED = (Outcome.UNTESTABLE, Outcome.NOT_BUILT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +219,7 @@ def _word(one: Told, at: int) -> str:
         return Word.FLAKY
     if its.outcome is Outcome.PASS:
         return Word.OK
-    return Word.UNTESTABLE if its.outcome in _NOT_TESTED and not its.fails else Word.FAIL
+    return Word.UNTESTABLE if its.outcome in table.NOT_TESTED and not its.fails else Word.FAIL
 
 
 def _stretch(course: Course, at: int, about: About) -> dict[str, Any]:

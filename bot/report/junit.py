@@ -7,9 +7,7 @@ from xml.etree import ElementTree as ET
 
 from bot.model import PRECOPY, TCG, Case, Expected, Outcome, Run
 from bot.report.safe import clean, line
-from bot.report.table import what
-
-_SKIPPED = (Outcome.UNTESTABLE, Outcome.NOT_BUILT)
+from bot.report.table import NOT_TESTED, what
 
 
 def junit(runs: Sequence[Run], expected: Mapping[Case, Expected] | None = None, suite: str = "bot") -> str:
@@ -52,7 +50,7 @@ def _case(run: Run, known: Expected | None) -> ET.Element:
     if run.flaky:
         ET.SubElement(element, "skipped", {"message": _text(f"flaky: {what(run)}: {line(seen.message)}", 1000)})
         return element
-    tag = "skipped" if run.outcome in _SKIPPED else "error" if run.outcome is Outcome.INFRA else "failure"
+    tag = "skipped" if run.outcome in NOT_TESTED else "error" if run.outcome is Outcome.INFRA else "failure"
     child = ET.SubElement(element, tag, {"message": _text(f"{what(run)}: {line(seen.message)}", 1000)})
     if tag != "skipped":
         child.set("type", str(run.outcome))

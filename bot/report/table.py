@@ -26,7 +26,7 @@ class Word(StrEnum):
     OK = "ok"
 
 
-_UNTESTABLE = (Outcome.UNTESTABLE, Outcome.NOT_BUILT)
+NOT_TESTED = (Outcome.UNTESTABLE, Outcome.NOT_BUILT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def word(run: Run, signature: Signature | None) -> Word:
         return Word.TROUBLE
     if signature is not None and run.signature is not None and run.signature.key == signature.key:
         return Word.FAIL
-    if run.outcome in _UNTESTABLE:
+    if run.outcome in NOT_TESTED:
         return Word.UNTESTABLE
     return Word.FAIL if signature is None else Word.OTHER
 

@@ -45,7 +45,7 @@ class _Load(Method):
         scene.s0, scene.kept = self._golden.s0, self._golden.memory
         scene.runs = scene.s0 == "running"
         await self.transfer(scene)
-        await scene.check(self)
+        await scene.check()
 
     async def transfer(self, scene: Scene) -> None:
         await scene.listen(scene.socket)

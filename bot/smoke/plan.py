@@ -83,7 +83,7 @@ class Method(abc.ABC):
         await scene.start()
         await scene.prepare(self)
         await self.transfer(scene)
-        await scene.check(self)
+        await scene.check()
 
     @abc.abstractmethod
     async def transfer(self, scene: Scene) -> None:

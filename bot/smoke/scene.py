@@ -207,7 +207,7 @@ class Scene:
 
     # -- checks ----------------------------------------------------------------------------------------------------
 
-    async def check(self, method: Method) -> None:
+    async def check(self) -> None:
         """What must hold after both said completed: states, memory, and that the guest goes on."""
         there = [machine for machine in (self._source, self._destination) if machine is not None]
         if not all((machine.alive or machine.dismissed) and machine.migration == "completed" for machine in there):

@@ -75,6 +75,6 @@ def test_a_network_that_a_sandbox_has_not_is_told(project: Project, work: Path) 
 
 
 def test_it_has_to_be_installed(project: Project, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.build.tools._SEARCH", str(work))
+    monkeypatch.setattr("bot.build.tools.PATH", str(work))
     with pytest.raises(UserError, match="apt-get install ccache, or set it to never"):
         project.builder(work, ccache=Ccache()).build(project.first, TARGET)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.errors import UserError
-from bot.host.git import Revert
+from bot.host import picks
 from bot.host.patches import compose, series
 from bot.model import BuildKind, BuildStatus, Ccache, Recipe, Sha, Submodule
 from tests.build.project import CONFIGURE, NINJA, TARGET, Project
@@ -37,7 +37,7 @@ def test_without_a_sandbox_it_is_refused(project: Project, work: Path, tmp_path:
     middle = project.commit({"dev.c": "int dev(void) { return 6; }\n"})
     made = posted(project, tmp_path, project.first)
     (first,) = project.repository.commit(made).parents
-    above = project.repository.compose(made, [Revert(made)])
+    above = picks.compose(project.repository, made, [picks.Revert(made)])
     assert isinstance(above, str) and middle != made
     bare = project.builder(work, sandbox=None)
     for sha in (first, made, above):

@@ -8,6 +8,7 @@ import pytest
 
 from bot.build import submodules
 from bot.errors import UserError
+from bot.host.checkout import checkout
 from bot.model import BuildKind, BuildStatus, Recipe, Sha, Submodule
 from tests.build.project import CONFIGURE, NINJA, TARGET, Project
 
@@ -143,7 +144,7 @@ def test_a_symbolic_link_does_not_lead_out_of_the_tree(
     commit = project.commit({"README": "link\n"})
     pin = submodules.Pin("subprojects/keys", keys.first, str(keys.path))
     tree = work / "tree"
-    project.repository.checkout(commit, tree, work / "index")
+    checkout(project.repository, commit, tree, work / "index")
     placer = submodules.Placer(tree, work / "note", work / "modules", {})
     with pytest.raises(UserError, match="leaves the tree"):
         placer.place((pin,), lambda pin: True)

@@ -18,7 +18,7 @@ def test_a_machine_that_lacks_things(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """Only python3 and pkg-config there, no library known."""
     (tmp_path / "python3").symlink_to("/usr/bin/python3")
     (tmp_path / "pkg-config").symlink_to("/bin/false")
-    monkeypatch.setattr(tools, "_SEARCH", str(tmp_path))
+    monkeypatch.setattr(tools, "PATH", str(tmp_path))
     problems = tools.tool_problems()
     assert {p.tool for p in problems} >= {
         "gcc",

@@ -67,7 +67,7 @@ def test_the_second_time_git_is_not_asked(history: History, tmp_path: Path, monk
     def never(*_: object, **__: object) -> None:
         raise AssertionError("git was asked")
 
-    monkeypatch.setattr(type(history.repository), "stream", never)
+    monkeypatch.setattr(type(history.repository.git), "stream", never)
     assert same(diffs.read(history.repository, shas, cache), {s: whole[s] for s in shas})
 
 
@@ -98,7 +98,7 @@ def test_a_commit_that_the_repository_has_not_is_left_out(history: History) -> N
 def test_a_commit_whose_file_is_gone_is_left_out(history: History, tmp_path: Path) -> None:
     """As in a clone that is not whole."""
     repository, hollow = history.repository, tmp_path / "hollow"
-    git(tmp_path, "clone", "--quiet", "--bare", "--no-local", str(repository.dir), str(hollow))
+    git(tmp_path, "clone", "--quiet", "--bare", "--no-local", str(repository.git.dir), str(hollow))
     pack = next((hollow / "objects" / "pack").glob("*.pack"))
     moved = tmp_path / "moved.pack"
     pack.rename(moved)

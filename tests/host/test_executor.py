@@ -23,8 +23,9 @@ import pytest
 from bot.bisect.crew import Perform
 from bot.config import load
 from bot.errors import InfraError, Stopped, UserError
+from bot.host import picks
 from bot.host.executor import Remote, Task
-from bot.host.git import Repository, Revert
+from bot.host.git import Repository
 from bot.host.patches import compose, series
 from bot.model import Link, Outcome, Run
 from bot.model import Test as Job
@@ -270,7 +271,7 @@ def test_commits_that_only_the_coordinator_has_go_with_the_test(
         subprocess.run(["git", *who, "commit", "-q", "-m", name], cwd=mine, check=True)
     repository = Repository(mine)
     tip = repository.resolve("HEAD")
-    reverted = repository.compose(tip, (Revert(history["5"]),))
+    reverted = picks.compose(repository, tip, (picks.Revert(history["5"]),))
     assert isinstance(reverted, str)
     perform = sending(repository, tmp_path, remote)("sh", "-c", "test -e x -a -e y -a ! -e n/5")
     for sha, outcome in ((tip, Outcome.FAIL_DST), (reverted, Outcome.PASS)):

@@ -138,7 +138,7 @@ def test_blobs_of_many_commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     test_mailbox.committed(place, b"removed", "d")
     repository = Repository(place)
     for size in (1, 7, 64, 1 << 18):
-        monkeypatch.setattr("bot.host.git._PIECE", size)
+        monkeypatch.setattr("bot.host.gitdir._PIECE", size)
         found = list(repository.files(repository.newest(99), "m", 100))
         assert found == [text for text in reversed(texts) if len(text) <= 100]
     assert Repository(place).newest(0) == []
