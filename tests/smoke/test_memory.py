@@ -13,7 +13,6 @@ import pytest
 from bot.model import Outcome, Profile, Signature
 from bot.smoke import memory
 from bot.smoke.memory import PAGE, Memory, Range, parse_mtree
-from bot.smoke.plan import Method
 from bot.smoke.qemu import Qemu, qemu
 from bot.smoke.scene import Scene
 from tests.smoke.conftest import BARE, Smoke
@@ -106,12 +105,12 @@ def test_damaged_memory_is_silent_corruption(
     """A byte of the destination is changed behind QEMU's back, as a lost page would."""
     original = Scene.check
 
-    async def damage(self: Scene, method: Method) -> None:
+    async def damage(self: Scene) -> None:
         text = await self.destination.monitor("gpa2hva 0x2000000")
         address = int(text.split()[-1], 16)
         with Path(f"/proc/{self.destination.process.pid}/mem").open("r+b", buffering=0) as file:
             os.pwrite(file.fileno(), b"\x55", address)
-        await original(self, method)
+        await original(self)
 
     monkeypatch.setattr(Scene, "check", damage)
     seen = run(profile, method=method, destination=second(), direction="forward")
