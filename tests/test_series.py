@@ -65,6 +65,13 @@ def test_the_third_of_four_patches_is_named_in_a_reply_to_the_cover_letter(world
     assert "patch 3/4" in shown and f"answers {cover['Message-ID']} of T <t@example.org>" in shown
     (report,) = json.loads(world.run("show", "s0001", "--json", code=0).stdout)["series"]["reports"]
     assert report["reproduction"]["bad_exit"] == 1 and report["reproduction"]["good_exit"] == 124
+    world.run("site", "pages", code=0)
+    page = (world.path / "pages" / "s0001" / "index.html").read_text()
+    assert (
+        "patch 3/4 (&#34;hw/core: step 3&#34;)" in page
+        and "1 case with the series: 1 fail; 1 of them on the base" in page
+    )
+    assert "Held back by: approval: not approved by a person" in page and 'href="report.json"' in page
     for refused in (("accept", "s0001", "--owner", "a", "--until", "2999-01-01"), ("retract", "s0001")):
         assert "and no regression" in world.run(*refused, "--why", "x", code=129).stderr
 
@@ -72,6 +79,8 @@ def test_the_third_of_four_patches_is_named_in_a_reply_to_the_cover_letter(world
         to = ("--set", "report.smtp.host=127.0.0.1", "--set", f"report.smtp.port={server.port}")
         assert "not approved by a person" in world.run(*to, "report", "s0001", "--send", code=129).stderr
         world.run(*to, "report", "s0001", "--approve", "--send", code=0)
+        world.run("site", "pages", code=0)
+        assert "It was sent." in (world.path / "pages" / "s0001" / "index.html").read_text()
         assert "it is sent" in world.run(*to, "report", "s0001", "--send", code=129).stderr
     (mail,) = server.mails
     assert mail.recipients == ("t@example.org", "list@example.org")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bot.model.report import Report
 from bot.model.search import Commit
-from bot.model.smoke import Run, Sha
+from bot.model.smoke import Case, Run, Sha
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,8 @@ class SeriesReport:
     """What a posted series breaks that works on its base: all that the answer to it may say.
 
     Each of `reports` is about one kind of failure, searched from the base to the series; what fails otherwise, and why
-    it is not told, is in `untold`. `compared` are the last answers of the cases that were run on both, without logs.
+    it is not told, is in `untold`. `compared` are the last answers of the cases that were run on both, without logs;
+    `others` those of the cases that were run with the series alone, and `expected` those that fail as is known.
     """
 
     id: str  # "s0001"
@@ -60,6 +61,8 @@ class SeriesReport:
     not_run: tuple[str, ...]  # phrases: "KVM", "profile virtio"
     untold: tuple[str, ...] = ()
     sandboxed: bool = False  # all of it was built and run in a sandbox
+    others: tuple[Run, ...] = ()
+    expected: tuple[Case, ...] = ()
 
     def place(self, commit: Sha) -> int:
         """Which patch a commit is, from 1 on. Raises `ValueError` for one that is none of them."""

@@ -7,14 +7,16 @@ from dataclasses import replace
 from functools import partial
 
 from bot.build.diagnosis import place
-from bot.core.gate import FINDINGS
+from bot.core.gate import FINDINGS, Kind
+from bot.core.outbox import MAIL
 from bot.model import Build, BuildStatus, Commit, Sha
-from bot.report import data
+from bot.report import data, seriespage
 from bot.report.buildlog import BuildLog, Builds
 from bot.report.history import link
 from bot.report.memory import digest
 from bot.report.page import Entry
-from bot.report.site import Source, Tip
+from bot.report.site import SeriesSource, Source, Tip
+from bot.store.posted import SeriesEntry
 from bot.store.store import Entry as Kept
 from bot.store.store import Letter, Store
 
@@ -40,6 +42,24 @@ def _entry(store: Store, kept: Kept, letter: Letter | None, fix: Commit | None, 
     report = replace(data.load(kept.report or "", kept.regression.id), regression=kept.regression)
     eml, held = (store.letter(letter), letter.held) if letter else ("", ())
     return Entry(report, kept.record, kept.opened, eml, held, kept.log, fix, past)
+
+
+def posted_series(store: Store) -> list[SeriesSource]:
+    """The posted series that break something."""
+    letters = store.letters()
+    items = {item.message_id: item for item in store.outbox.items() if item.destination == MAIL}
+    found = []
+    for kept in store.series.entries():
+        letter = next((one for one in reversed(letters.get(kept.id, ())) if one.kind == Kind.SERIES), None)
+        stands = seriespage.stands(items.get(letter.message_id)) if letter else ""
+        of = digest(kept.id, kept.at, kept.blob, letter, stands)
+        found.append(SeriesSource(kept.id, of, partial(_series, store, kept, letter, stands)))
+    return found
+
+
+def _series(store: Store, kept: SeriesEntry, letter: Letter | None, stands: str) -> seriespage.Entry:
+    report = data.load_series(kept.report, kept.id)
+    return seriespage.Entry(report, kept.at, store.letter(letter) if letter else "", stands)
 
 
 def logs_of(store: Store, commits: Mapping[Sha, Commit]) -> Builds:

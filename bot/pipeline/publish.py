@@ -27,7 +27,7 @@ from bot.model import Build, BuildStatus, Commit, Outcome, Report, Sha
 from bot.pipeline.bench import Bench
 from bot.pipeline.histories import earlier, histories
 from bot.pipeline.known import in_history, known, unknown
-from bot.pipeline.looking import logs_of, sources
+from bot.pipeline.looking import logs_of, posted_series, sources
 from bot.pipeline.posting import posts
 from bot.pipeline.tracking import accepted, thread
 from bot.pipeline.unrun import unrun
@@ -100,6 +100,7 @@ def write_site(store: Store, config: Config, out: Path, repository: Repository |
         cycle=last,
         not_run=unrun(config, all_runs, known(config, unknown).excluded) if all_runs else (),
         work=Work(cycles, failed, releases, drifts),
+        series=posted_series(store),
         whose=str(store.work.resolve()),
         builds=logs_of(store, {commit.sha: commit for commits in seen.values() for commit in commits}),
     )

@@ -17,12 +17,13 @@ from bot.core.flaky import combined
 from bot.core.gate import Kind
 from bot.core.matrix import machine_ranges
 from bot.core.outbox import MAIL
-from bot.core.verdict import count
+from bot.core.verdict import count, failed
 from bot.data import data_dir
 from bot.errors import InfraError
 from bot.model import (
     Case,
     FirstBad,
+    Observation,
     Origin,
     Outcome,
     Posted,
@@ -230,6 +231,8 @@ def answer(
         not_run=not_run,
         untold=tuple(working.untold),
         sandboxed=desk.rig.sandbox is not None,
+        others=tuple(_short(run) for run in runs if run.case not in {one.case for one in compared}),
+        expected=tuple(run.case for run in runs if run.case in expected and failed(run)),
     )
     return _kept(desk, report)
 
@@ -250,6 +253,12 @@ def _kept(desk: Bench, report: SeriesReport) -> SeriesReport:
     waiting = Post(Kind.SERIES, own, MAIL, held, mail.eml)
     desk.store.answer(number, json.dumps(words.headline(report)), data.dump_series(report), mail, (waiting,))
     return report
+
+
+def _short(run: Run) -> Run:
+    """What a table says of a run."""
+    seen = run.observation
+    return replace(run, observation=Observation(seen.outcome, seen.signature, seen.message, seen.seconds))
 
 
 def _bounds(report: Report) -> tuple[Sha, Sha]:

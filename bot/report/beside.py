@@ -21,8 +21,14 @@ from bot.report.safe import xml_line
 _NEWS = 50  # regressions that a feed has
 
 
-def index(heads: Sequence[Mapping[str, Any]], tips: Sequence[tuple[str, Commit, str, str]], now: datetime) -> str:
-    """Regressions as they are listed, and the branches (name, commit, what its files are called, counts in words)."""
+def index(
+    heads: Sequence[Mapping[str, Any]],
+    tips: Sequence[tuple[str, Commit, str, str]],
+    series: Sequence[Mapping[str, Any]],
+    now: datetime,
+) -> str:
+    """Regressions and posted series as they are listed, and the branches (name, commit, what its files are called,
+    counts in words)."""
     branches = [
         {"branch": branch, "commit": commit.sha, "summary": counts, "page": f"{name}.html", "json": f"{name}.json"}
         for branch, commit, name, counts in tips
@@ -31,12 +37,23 @@ def index(heads: Sequence[Mapping[str, Any]], tips: Sequence[tuple[str, Commit, 
         {
             **{key: value for key, value in head.items() if key != "found"},  # `opened` says it
             "changed": _stamp(head["changed"]),
-            "page": f"{head['id']}/index.html",
-            "json": f"{head['id']}/report.json",
+            **_files(head),
         }
         for head in heads
     ]
-    return _dump({"made": _stamp(now.timestamp()), "regressions": found, "branches": branches})
+    posted = [
+        {
+            **{key: value for key, value in head.items() if key != "day"},  # `found` says it
+            "found": _stamp(head["found"]),
+            **_files(head),
+        }
+        for head in series
+    ]
+    return _dump({"made": _stamp(now.timestamp()), "regressions": found, "branches": branches, "series": posted})
+
+
+def _files(head: Mapping[str, Any]) -> dict[str, str]:
+    return {"page": f"{head['id']}/index.html", "json": f"{head['id']}/report.json"}
 
 
 def matrix(branch: str, commit: Commit, runs: Sequence[Run], about: Background) -> str:

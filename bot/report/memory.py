@@ -1,6 +1,7 @@
 """What was written for each page the last time, so that only what changed is made again and nothing stale is left.
 
-It is a file beside the pages. Without it, or where a file is not as it was left, a page is made again.
+It is a file beside the pages. Without it, or where a file is not as it was left, a page is made again. What is written
+before that file can say so is named in a second one first, so that a process that is killed leaves nothing unknown.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from bot.host import disk
 from bot.report.deliver import renew
 
 _NAME = ".made.json"
+_BEGUN = ".begun.jsonl"  # [whose, file] a line: files that the notes do not have yet, each named before it is written
 _VERSION = 1
 _OLD = 3600.0  # seconds after which nobody is writing a file any more
 
@@ -47,6 +49,7 @@ class Memory:
     def __init__(self, out: Path, whose: str = "") -> None:
         self._out, self._whose = out, whose
         self._before = _read(out / _NAME, whose)
+        self._ours = {*_names(self._before), *_begun(out / _BEGUN, whose)}  # files by their paths below the directory
         self._now: dict[str, dict[str, Any]] = {}
 
     def kept(self, page: str, of: str) -> Any:
@@ -61,10 +64,24 @@ class Memory:
 
     def write(self, page: str, texts: Mapping[str, str], of: str = "", about: Any = True) -> None:
         """Write a page's files, by their paths below the directory, and note what they are made of."""
+        self._begin(texts)
         known = self._now[page] = {"digest": of, "files": dict[str, Any](), "about": about}
         for name, text in texts.items():
             known["files"][name] = None  # not as it was left, if this is as far as it comes
             known["files"][name] = _look(renew(self._out / name, text))
+
+    def _begin(self, names: Iterable[str]) -> None:
+        """Have it on record that these files are ours, before they are there."""
+        new = [name for name in names if name not in self._ours]
+        if new:
+            with disk.writing(self._out):
+                self._out.mkdir(parents=True, exist_ok=True)
+                with (self._out / _BEGUN).open("a") as file:
+                    file.write(self._lines(new))
+            self._ours.update(new)
+
+    def _lines(self, names: Iterable[str]) -> str:
+        return "".join(json.dumps([self._whose, name]) + "\n" for name in names)
 
     def files(self, page: str) -> list[Path]:
         """The files of a page that was written, or kept."""
@@ -76,15 +93,20 @@ class Memory:
 
     def close(self, *, whole: bool) -> None:
         """Note what was done. If that was `whole`, what is of no page any more goes; else it is for the next time."""
+        stale = self._ours - _names(self._now)
         if whole:
-            here = set(self.all_files())
-            _sweep({path.parent for path in here})
-            _remove(self._out, {self._out / name for known in self._before.values() for name in known["files"]} - here)
+            _sweep(self._out, self._ours)
+            stale = {name for name in stale if not _removed(self._out, name)}
         else:
             self._now = {**self._before, **self._now}
+            stale -= _names(self._now)
         with disk.writing(self._out):
             self._out.mkdir(parents=True, exist_ok=True)
             disk.replace(self._out / _NAME, self._notes())
+            if stale:
+                disk.replace(self._out / _BEGUN, self._lines(sorted(stale)).encode())
+            else:
+                (self._out / _BEGUN).unlink(missing_ok=True)
 
     def _notes(self) -> bytes:
         return json.dumps({"version": _VERSION, "whose": self._whose, "pages": self._now}).encode()
@@ -102,6 +124,23 @@ def _read(path: Path, whose: str) -> dict[str, dict[str, Any]]:
         return {}
 
 
+def _begun(path: Path, whose: str) -> Iterator[str]:
+    """The files that were begun and may not be in the notes; of a line that is not whole nothing was written yet."""
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, ValueError):
+        return
+    for text in lines:
+        with suppress(ValueError, TypeError):
+            of, name = json.loads(text)
+            if of == whose and isinstance(name, str):
+                yield name
+
+
+def _names(pages: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    return {name for known in pages.values() for name in known["files"]}
+
+
 def _look(path: Path) -> list[int] | None:
     """What a file is known by that was not touched since."""
     try:
@@ -111,23 +150,31 @@ def _look(path: Path) -> list[int] | None:
     return [seen.st_ino, seen.st_size, seen.st_mtime_ns]
 
 
-def _sweep(folders: Iterable[Path]) -> None:
+def _within(out: Path, path: Path) -> bool:
+    """Whether a place is below the directory; the notes can be changed by anybody who may write there."""
+    return out.resolve() in path.resolve().parents
+
+
+def _sweep(out: Path, names: Iterable[str]) -> None:
     """Remove what killed processes left half written."""
-    for folder in folders:
-        for part in folder.glob(".*.part"):
+    for folder in {(out / name).parent for name in names}:
+        for part in folder.glob(".*.part") if folder == out or _within(out, folder) else ():
             with suppress(OSError):
                 if time.time() - part.stat().st_mtime > _OLD:
                     part.unlink()
 
 
-def _remove(out: Path, paths: Iterable[Path]) -> None:
-    root = out.resolve()
-    for path in paths:
-        if root not in path.resolve().parents:
-            continue  # the file that says so is not of our making
-        with disk.writing(path):
-            path.unlink(missing_ok=True)
-        folder = path.parent
-        while folder != out and not any(folder.iterdir()):
+def _removed(out: Path, name: str) -> bool:
+    """Remove a file and the folders that are empty then; whether nothing of it is left, not even half written."""
+    path = out / name
+    if not _within(out, path):
+        return True
+    with disk.writing(path):
+        path.unlink(missing_ok=True)
+    left = any(path.parent.glob(".*.part"))
+    folder = path.parent
+    while folder != out and not any(folder.glob("*")):
+        with suppress(FileNotFoundError):
             folder.rmdir()
-            folder = folder.parent
+        folder = folder.parent
+    return not left

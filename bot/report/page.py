@@ -129,8 +129,8 @@ def page_context(
         **render.context(report, settings, own_id),
         "head": _head(entry),
         "table_rows": words.bad_end_rows(report, words.name(report.bad_name)),
-        "steps": [_step(report, step, logs) for step in report.steps],
-        "logs": _logs(report),
+        "steps": [step_row(report, step, logs) for step in report.steps],
+        "logs": run_logs(report, _marked(report)),
         "build_logs": [
             (f"{what}, {sha[:12]}", logs[sha, report.case.target])
             for sha, what in _marked(report)[:2]
@@ -171,7 +171,7 @@ def _head(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _step(report: Report, step: Step, logs: Mapping[tuple[Sha, str], str]) -> dict[str, str]:
+def step_row(report: Report, step: Step, logs: Mapping[tuple[Sha, str], str]) -> dict[str, str]:
     """One row of the table of steps."""
     silent = (Outcome.INFRA, Outcome.NOT_BUILT, Outcome.UNTESTABLE)
     runs = [run for run in step.runs if run.case == report.case and run.outcome not in silent]
@@ -182,7 +182,7 @@ def _step(report: Report, step: Step, logs: Mapping[tuple[Sha, str], str]) -> di
     return {
         "why": step.why,
         "sha": step.commit.short,
-        "subject": line(step.commit.subject),
+        "subject": line(step.commit.subject, words.SUBJECT),
         "verdict": step.verdict,
         "figures": f"{bad} of {len(runs)}" if runs else "",
         "build": "; ".join(dict.fromkeys(built)) or ("failed" if step.builds else ""),
@@ -208,10 +208,11 @@ def _marked(report: Report) -> list[tuple[Sha, str]]:
     return list(named.items())
 
 
-def _logs(report: Report) -> list[tuple[str, str, str]]:
-    """(where, name, text) of a run at each of them: one that fails as the regression does, else any that has logs."""
+def run_logs(report: Report, marked: Sequence[tuple[Sha, str]]) -> list[tuple[str, str, str]]:
+    """(where, name, text) of a run at each of these commits: one that fails as the regression does, else any that has
+    logs."""
     out = []
-    for sha, what in _marked(report):
+    for sha, what in marked:
         run = _telling(report, sha)
         if run is None:
             continue

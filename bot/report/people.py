@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.headerregistry import Address
+from urllib.parse import quote
 
 from bot.core.gate import Kind
 from bot.core.outbox import named
@@ -100,10 +101,10 @@ def domain(settings: ReportSettings) -> str:
 
 
 def archive(settings: ReportSettings, own_id: str) -> str | None:
-    """Where our mail can be read once it is sent, for the Link: tag; None if no archive of its lists is known."""
+    """Where a mail to the lists can be read by its Message-ID; None if no archive of theirs is known."""
     known = (_ARCHIVES.get(configured("report.lists", text).addr_spec) for text in settings.lists)
     base = settings.archive or next((url for url in known if url), None)
-    return f"{base.rstrip('/')}/{own_id.strip('<>')}/" if base else None
+    return f"{base.rstrip('/')}/{quote(own_id.strip('<>'), safe='@')}/" if base else None
 
 
 def thread(report: Report, now: datetime) -> tuple[str, ...]:

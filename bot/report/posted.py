@@ -57,15 +57,25 @@ def recipients(report: SeriesReport, settings: ReportSettings) -> people.Recipie
 
     A series that went to none of the lists is answered to its author alone.
     """
-    posted = {found.lower() for _, found in getaddresses([report.origin.to])}
-    lists = tuple(people.configured("report.lists", text) for text in settings.lists)
-    there = tuple(found for found in lists if found.addr_spec.lower() in posted)
-    author = parse_address(report.origin.sender)
-    if author is None or author.addr_spec.lower() in people.every_list(settings):
-        first = report.patches[0]
-        author = address(first.author, first.email)
-    to: tuple[Address, ...] = (author,) if author else there
+    there, sent_by = lists(report, settings), author(report, settings)
+    to: tuple[Address, ...] = (sent_by,) if sent_by else there
     return people.only_wanted(to, there, settings)
+
+
+def lists(report: SeriesReport, settings: ReportSettings) -> tuple[Address, ...]:
+    """Those of `report.lists` that it was posted to."""
+    sent_to = {found.lower() for _, found in getaddresses([report.origin.to])}
+    every = (people.configured("report.lists", text) for text in settings.lists)
+    return tuple(found for found in every if found.addr_spec.lower() in sent_to)
+
+
+def author(report: SeriesReport, settings: ReportSettings) -> Address | None:
+    """Whoever posted it; where a list hides who that is, the first patch's author. None if no address is one."""
+    found = parse_address(report.origin.sender)
+    if found is None or found.addr_spec.lower() in people.every_list(settings):
+        first = report.patches[0]
+        found = address(first.author, first.email)
+    return found
 
 
 # -- what it says --------------------------------------------------------------------------------------------------
@@ -93,7 +103,7 @@ class Patch:
 
 def context(report: SeriesReport, settings: ReportSettings, own_id: str) -> dict[str, Any]:
     """Everything that the template may name: what those of reports may, and the series."""
-    shown, found = _shown(report), patches(report)
+    shown, found = leading(report), patches(report)
     often = {text for patch in found for text in patch.often}
     return {
         **render.context(shown, settings, own_id),
@@ -137,10 +147,11 @@ def patches(report: SeriesReport) -> list[Patch]:
     for one in report.reports:
         groups.setdefault(named(one), []).append(one)
     order = sorted(groups, key=lambda shas: report.place(shas[-1]))
-    return [_patch(report, shas, groups[shas]) for shas in order]
+    return [first_failing(report, shas, groups[shas]) for shas in order]
 
 
-def _patch(report: SeriesReport, shas: tuple[Sha, ...], found: Sequence[Report]) -> Patch:
+def first_failing(report: SeriesReport, shas: tuple[Sha, ...], found: Sequence[Report]) -> Patch:
+    """What these commits are of the series, given the searches that ended there."""
     count = len(report.patches)
     places = [report.place(sha) for sha in shas]
     machines = _machines(report, [case for one in found for case in one.regression.cases])
@@ -176,7 +187,7 @@ def figures(report: SeriesReport) -> list[str]:
         groups.setdefault((table.way(run.case), run.case.direction, run.case.baseline), []).append(run)
     groups = {key: runs for key, runs in groups.items() if any(run.case in told for run in runs)}
     several = len({way for way, _, _ in groups}) > 1
-    names = _names(report)
+    names = called(report)
     rows: list[tuple[str, str]] = []
     for (way, _, _), runs in groups.items():
         case, n = runs[0].case, len(runs)
@@ -197,7 +208,7 @@ def symptoms(report: SeriesReport) -> list[str]:
         run = words.failing_run(one)
         said = line(run.observation.message.partition("\n")[0]) if run else ""
         said = said.removeprefix(f"qemu-system-{one.case.arch}: ") or line(str(one.regression.signature))
-        found.append(f"{words.how_it_ends(one) or 'it fails'}: {said}")
+        found.append(f"{words.how_it_ends(one) or 'it fails'}: {words.readable(said)}")
     return _first(list(dict.fromkeys(found)), "more")
 
 
@@ -227,7 +238,7 @@ def summary(report: SeriesReport) -> str:
     return "\n".join(out) + "\n"
 
 
-def _shown(report: SeriesReport) -> Report:
+def leading(report: SeriesReport) -> Report:
     """The search whose reproducer is printed: the first that it worked for."""
     worked = (one for one in report.reports if one.reproduction is not None and one.reproduction.shown)
     return next(worked, report.reports[0])
@@ -276,7 +287,8 @@ def _wrapped(text: str) -> list[str]:
     )
 
 
-def _names(report: SeriesReport) -> dict[str, str]:
+def called(report: SeriesReport) -> dict[str, str]:
+    """What readers call each binary and each baseline."""
     return {key: text for one in report.reports for key, text in one.names.items()}
 
 

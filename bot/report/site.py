@@ -16,7 +16,7 @@ from typing import Any
 from bot.core.lifecycle import Record
 from bot.core.matrix import machine_ranges
 from bot.model import Commit, Direction, ReportSettings, Run, Sha
-from bot.report import accuracy, beside, buildlog, health, heat, history, render, table, words
+from bot.report import accuracy, beside, buildlog, health, heat, history, render, seriespage, table, words
 from bot.report.background import Background
 from bot.report.memory import Memory, digest, program
 from bot.report.page import Entry as Entry
@@ -83,6 +83,15 @@ class Source:
     load: Callable[[], Entry]
 
 
+@dataclass(frozen=True, slots=True)
+class SeriesSource:
+    """The same of a posted series."""
+
+    id: str
+    digest: str
+    load: Callable[[], seriespage.Entry]
+
+
 def site(
     out: Path,
     *,
@@ -95,10 +104,12 @@ def site(
     not_run: Sequence[str] = (),
     work: health.Work = NOTHING,
     builds: buildlog.Builds = buildlog.none,
+    series: Sequence[SeriesSource] = (),
     whose: str = "",
 ) -> tuple[Path, ...]:
     """Write index.html, a heat map and pages of histories for each tip, accuracy.html and health.html, each with its
-    JSON beside it, and ID/index.html with report.json, mail.eml, bisect.log, search.svg and timeline.svg beside it;
+    JSON beside it, and ID/index.html with report.json, mail.eml, bisect.log, search.svg and timeline.svg beside it, of
+    a posted series with the first two of these;
     builds/*.html, the logs of `builds` that pages lead to; feed.xml, if it is known where the pages can be read.
 
     Returns all files that are there then. What is made of the same as the last time is left as it is; what `whose` work
@@ -113,11 +124,14 @@ def site(
             about = _one(memory, source, settings, builds, same, templates=templates, now=now)
             heads.append(about["head"])
             judged.append(accuracy.Judged(**about["judged"]))
-            found = [builds(sha, target) for sha, target in about["builds"]]
-            logs |= {log.path: log for log in found if log is not None}
+            leads = (builds(sha, target) for sha, target in about["builds"])
+            logs |= {log.path: log for log in leads if log is not None}
         heads.sort(key=lambda head: (not head["live"], -(head["found"] or 0.0)))
         told = [(tip, _counts(tip), matrices(tip)) for tip in tips]
-        above = Above(heads, told, settings, cycle, not_run)
+        found = [_posted(memory, one, settings, same, templates=templates, now=now) for one in series]
+        public = [head for head in found if head is not None]
+        public.sort(key=lambda head: (head["found"], head["id"]), reverse=True)
+        above = Above(heads, told, public, len(found) - len(public), settings, cycle, not_run)
         _write_index(memory, above, templates=templates, now=now)
         for tip in tips:
             _write_tip(memory, tip, same, templates=templates, now=now)
@@ -166,12 +180,29 @@ def _one(
     return about
 
 
+def _posted(
+    memory: Memory, source: SeriesSource, settings: ReportSettings, same: str, *, templates: Path, now: datetime
+) -> dict[str, Any] | None:
+    """Write the files of a posted series, if they are not as they would be; what the index says of it, if anything."""
+    of = digest(same, source.digest)
+    about: dict[str, Any] | None = memory.kept(source.id, of)
+    if about is None:
+        made = seriespage.page(source.load(), settings, templates=templates, now=now)
+        about = {"head": made.head if made else None}
+        texts = made.texts if made else {}
+        memory.write(source.id, {f"{source.id}/{name}": text for name, text in texts.items()}, of, about)
+    head: dict[str, Any] | None = about["head"]
+    return head
+
+
 @dataclass(frozen=True, slots=True)
 class Above:
-    """What the index says: of regressions, of tips with their counts and matrices, and of the bot."""
+    """What the index says: of regressions, of tips with their counts and matrices, of posted series, and of the bot."""
 
     heads: Sequence[dict[str, Any]]
     tips: Sequence[tuple[Tip, str, tuple[Matrix, ...]]]
+    series: Sequence[dict[str, Any]]
+    withheld: int  # series that are not shown
     settings: ReportSettings
     cycle: str
     not_run: Sequence[str]
@@ -181,13 +212,16 @@ def _write_index(memory: Memory, above: Above, *, templates: Path, now: datetime
     jinja = render.environment(templates)
     heads, url = above.heads, above.settings.url
     branches = [(tip.branch, tip.commit, tip.name, counts) for tip, counts, _ in above.tips]
-    beside_it = {"index.json": beside.index(heads, branches, now)}
+    beside_it = {"index.json": beside.index(heads, branches, above.series, now)}
     if url:
         beside_it["feed.xml"] = beside.feed(jinja, heads, url, now)
+    failing = [matrix for _, _, drawn in above.tips for matrix in drawn if matrix.fails]
     html = jinja.get_template("index.html.j2").render(
         entries=heads,
         tips=above.tips,
-        choices=_choices(heads, [matrix for _, _, drawn in above.tips for matrix in drawn if matrix.fails]),
+        series=above.series,
+        withheld=above.withheld,
+        choices=_choices(heads, above.series, failing),
         cycle=above.cycle,
         not_run=[line(text) for text in above.not_run],
         files=list(beside_it),
@@ -221,11 +255,14 @@ def _write_tip(memory: Memory, tip: Tip, same: str, *, templates: Path, now: dat
             memory.write(path, history.pages(path, told, about, templates=templates, now=now), of)
 
 
-def _choices(heads: Sequence[dict[str, Any]], drawn: Sequence[Matrix]) -> list[tuple[str, list[str]]]:
+def _choices(
+    heads: Sequence[dict[str, Any]], series: Sequence[dict[str, Any]], drawn: Sequence[Matrix]
+) -> list[tuple[str, list[str]]]:
     """What the index can be filtered by, each with all its values."""
-    states = {head["state"] for head in heads}
-    targets = {target for head in heads for target in head["targets"]} | {matrix.target for matrix in drawn}
-    ways = {way for head in heads for way in head["profiles"]} | {matrix.profile for matrix in drawn}
+    states = {head["state"] for head in heads} | ({"series"} if series else set())
+    every = (*heads, *series)
+    targets = {target for head in every for target in head["targets"]} | {matrix.target for matrix in drawn}
+    ways = {way for head in every for way in head["profiles"]} | {matrix.profile for matrix in drawn}
     return [("state", sorted(states)), ("target", sorted(targets)), ("profile", sorted(ways))]
 
 

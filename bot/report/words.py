@@ -284,7 +284,7 @@ def symptom(report: Report, limit: int = 12) -> list[str]:
     A long one loses its warnings, for runs that pass print them too, and then its middle; what is left out is told,
     and so is the end of a line that no person would read.
     """
-    lines = [_readable(text.rstrip()) for text in clean(report.symptom).splitlines() if text.strip()]
+    lines = [readable(text.rstrip()) for text in clean(report.symptom).splitlines() if text.strip()]
     if len(lines) <= limit:
         return lines
     telling = [text for text in lines if not is_warning(text)] or lines
@@ -295,7 +295,8 @@ def symptom(report: Report, limit: int = 12) -> list[str]:
     return [*left_out, *telling]
 
 
-def _readable(text: str) -> str:
+def readable(text: str) -> str:
+    """A line that a program printed, without the end that no person would read."""
     if len(text) <= _READ:
         return text
     return f"{text[:_READ]} {_left_out(len(text) - _READ, 'more character')}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
@@ -18,15 +18,24 @@ _TABLE = schema.series
 
 @dataclass(frozen=True, slots=True)
 class SeriesEntry:
-    """A series as it is kept. `report` is the SeriesReport as JSON, `headline` what a list says of it, as JSON too.
+    """A series as it is kept. `headline` is what a list says of it, as JSON; `at` is in seconds since the epoch.
 
-    `at` is in seconds since the epoch.
+    Its report is read when it is asked for: who looks over all series wants it of few.
     """
 
     id: str
     at: float
     headline: str
-    report: str
+    blob: str  # of its report; equal ones, equal texts
+    read: Callable[[str], str | None] = field(repr=False, compare=False)
+
+    @property
+    def report(self) -> str:
+        """JSON of the SeriesReport. Raises `UserError` if it is gone."""
+        found = self.read(self.blob)
+        if found is None:
+            raise UserError(f"{self.id}: its report is not in the work directory any more")
+        return found
 
 
 class Series:
@@ -68,7 +77,4 @@ class Series:
         return found
 
     def _entry(self, row: RowMapping) -> SeriesEntry:
-        report = self._blobs.get(row["report"])
-        if report is None:
-            raise UserError(f"{ids.name(-row['number'])}: its report is not in the work directory any more")
-        return SeriesEntry(ids.name(-row["number"]), row["at"], row["headline"] or "{}", report)
+        return SeriesEntry(ids.name(-row["number"]), row["at"], row["headline"] or "{}", row["report"], self._blobs.get)

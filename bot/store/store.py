@@ -30,7 +30,7 @@ from bot.store.alarms import Alarms
 from bot.store.blobs import Blobs
 from bot.store.drifts import Drifts
 from bot.store.histories import Histories
-from bot.store.ids import is_series
+from bot.store.ids import is_series, name
 from bot.store.ids import number as number
 from bot.store.nights import Nights
 from bot.store.outbox import Outbox, Post
@@ -96,6 +96,7 @@ class Letter:
     """The same without its text, whose blob is `eml`."""
 
     kind: str
+    message_id: str
     eml: str
     held: tuple[str, ...]
 
@@ -457,11 +458,11 @@ class Store:
         ]
 
     def letters(self) -> dict[str, list[Letter]]:
-        """The mails of all regressions without their texts, by regression, oldest first."""
+        """The mails of all regressions and series without their texts, by its id, oldest first."""
         found: dict[str, list[Letter]] = {}
         for row in self.rows(select(schema.reports).order_by(schema.reports.c.id)):
-            letter = Letter(row["kind"], row["eml"], tuple(json.loads(row["held"])))
-            found.setdefault(f"r{row['regression']:04d}", []).append(letter)
+            letter = Letter(row["kind"], row["message_id"], row["eml"], tuple(json.loads(row["held"])))
+            found.setdefault(name(row["regression"]), []).append(letter)
         return found
 
     def letter(self, letter: Letter) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +10,15 @@ from pathlib import Path
 import pytest
 
 from bot.config import load
-from bot.model import Baseline, Case, Direction, Origin, Outcome, Posted, Profile, Run
+from bot.core.outbox import Held
+from bot.model import Baseline, Case, Direction, FirstBad, Log, Origin, Outcome, Posted, Profile, Report, Run
 from bot.pipeline.bench import Bench, bench
 from bot.pipeline.known import known
+from bot.pipeline.publish import write_site
 from bot.pipeline.series import answer
+from bot.report import data
 from tests.pipeline.test_siblings import Said
+from tests.testing import series
 from tests.testing.fastqemu import QEMU
 from tests.testing.history import draw
 from tests.testing.world import run
@@ -64,6 +69,57 @@ def test_what_is_not_told(desk: tuple[Bench, Posted], base: str, series: str, sa
     text = told(desk, base, series)
     assert f"not told about the series: pc-q35-7.2: {said}" in text
     assert "no answer to the series" in text
+
+
+def test_what_was_run_with_the_series_alone_and_what_is_known_to_fail_is_kept_for_its_page(
+    desk: tuple[Bench, Posted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, posted = desk
+    same, known_to_fail = replace(CASE, direction=Direction.SAME, baseline=None), replace(CASE, profile="virtio")
+    runs = [
+        run(posted.commit, letter, case=case, binary=posted.commit)
+        for letter, case in (("B", CASE), ("G", same), ("B", known_to_fail))
+    ]
+    logged = replace(runs[1], observation=replace(runs[1].observation, argv=(("qemu", "-S"),), logs=(Log("a", "b"),)))
+    here.keep(replace(run(posted.base, "G", case=CASE, binary=posted.base), setup=here.rig.setup(CASE)))
+    monkeypatch.setattr(
+        "bot.pipeline.series._Answering.reports", lambda self, found, compared: [searched(self.desk, posted)]
+    )
+    origin = Origin("<1@example.org>", "Ann <ann@example.org>", "qemu-devel@nongnu.org", "[PATCH 0/2] a series")
+    made = answer(
+        here, posted, origin, [runs[0], logged, runs[2]], [known_to_fail], known(here.config, lambda _: False), ()
+    )
+    assert made is not None
+    (entry,) = here.store.series.entries()
+    kept = data.load_series(entry.report)
+    assert kept == made and made.expected == (known_to_fail,)
+    assert [(one.case, one.outcome) for one in kept.others] == [(same, Outcome.PASS), (known_to_fail, Outcome.FAIL_DST)]
+    assert not [one for one in kept.others if one.observation.argv or one.observation.logs]
+
+    out = here.work / "pages"
+    write_site(here.store, here.config, out, here.repository)
+    page = (out / "s0001" / "index.html").read_text()
+    assert "3 cases with the series: 1 pass, 1 fail, 1 fail as expected; 1 of them on the base, too." in page
+    assert "Held back by: " in page and "approval: not approved by a person" in page
+    (item,) = here.store.outbox.items(-1)
+    here.store.outbox.change(item, Held("for a reason of mine"))
+    write_site(here.store, here.config, out, here.repository)
+    page = (out / "s0001" / "index.html").read_text()
+    assert "; a person." in page and "a reason of mine" not in page
+    assert [one["id"] for one in json.loads((out / "index.json").read_text())["series"]] == ["s0001"]
+
+
+def searched(here: Bench, posted: Posted) -> Report:
+    """What a search would give: the second patch breaks the case."""
+    report, tip = series.search("ppc_spapr.ram", 67, ("ppc64", "pseries")), here.repository.commit(posted.commit)
+    assert isinstance(report.finding, FirstBad)
+    failing = run(posted.commit, "B", case=CASE, binary=posted.commit)
+    assert failing.signature is not None
+    return replace(
+        report, case=CASE, finding=replace(report.finding, commit=tip.sha), culprit=tip, commits={tip.sha: tip},
+        bad=tip, good=here.repository.commit(posted.base), table=(failing,),
+        regression=replace(report.regression, id="", cases=(CASE,), signature=failing.signature),
+    )  # fmt: skip
 
 
 def test_of_what_passes_nothing_is_asked(desk: tuple[Bench, Posted]) -> None:

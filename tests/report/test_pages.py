@@ -18,14 +18,16 @@ import pytest
 
 from bot.core.lifecycle import Claimed, Event, Record
 from bot.host import web
-from bot.model import Case, Direction, Log, Reason, Report, Sha, Weight
-from bot.report import accuracy, site
+from bot.model import Case, Direction, Log, Reason, Report, SeriesReport, Sha, Weight
+from bot.report import accuracy, seriespage, site
 from tests.core.test_lifecycle import CURE
 from tests.report.test_accuracy import many
 from tests.report.test_health import ill
 from tests.report.test_mail import NOW, TEMPLATES
+from tests.report.test_seriespage import entry as posted_entry
+from tests.report.test_seriespage import swept
 from tests.report.test_site import COURSE, entry, make
-from tests.testing import reports
+from tests.testing import reports, series
 from tests.testing.browser import CHROMIUM, Browser, Page
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
@@ -36,7 +38,7 @@ SHOWN = '</script><script>window.hacked = 1</script>"\'><img src=x onerror="wind
 LONG = "memory_region_allocate_system_memory_and_more_without_any_break" * 3
 PLACES = (
     *("index.html", "matrix-master.html", "accuracy.html", "many.html", "health.html", "ill.html"),
-    *(f"{i}/index.html" for i in ("r0017", "r0021", "r0033", "r0041", "r0099")),
+    *(f"{i}/index.html" for i in ("r0017", "r0021", "r0033", "r0041", "r0099", "s4470", "s4471", "s4499")),
 )
 INSECURE = "pages.example"
 
@@ -72,10 +74,36 @@ def world() -> list[site.Entry]:
     ]
 
 
+def hostile_series() -> SeriesReport:
+    """A series of which all that its author and QEMU may write is markup."""
+    report = series.suspects()
+    patches = tuple(replace(patch, subject=EVIL, author=EVIL, email=EVIL) for patch in report.patches)
+    one = hostile()
+    one = replace(
+        one, finding=report.reports[0].finding, commits={patch.sha: patch for patch in patches}, good_name=EVIL,
+        steps=tuple(replace(step, commit=patches[-1]) for step in one.steps), profile=None, culprit=None,
+    )  # fmt: skip
+    failing = replace(one.table[0], commit=report.posted.commit)
+    return replace(
+        report, id="s4499", patches=patches, base=replace(report.base, subject=EVIL),
+        posted=replace(report.posted, subject=EVIL, revision=EVIL), untold=(EVIL,), not_run=(EVIL,),
+        origin=replace(report.origin, subject=EVIL, sender=f"{EVIL} <a@example.org>", message_id=f"<{EVIL}>"),
+        reports=(replace(one, table=(failing,)),), compared=(failing,), others=(failing,),
+    )  # fmt: skip
+
+
+def posted_series() -> list[seriespage.Entry]:
+    """Of several searches; of one, that was swept, with names as long as any; and a hostile one."""
+    wide = swept()
+    origin = replace(wide.origin, subject=f"[PATCH] {LONG}", sender=f"{LONG} <author@example.org>")
+    wide = replace(wide, id="s4470", origin=origin, posted=replace(wide.posted, revision=LONG), untold=(LONG,))
+    return [posted_entry(series.series()), posted_entry(wide), posted_entry(hostile_series())]
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("pages")
-    make(out, *world())
+    make(out, *world(), series=posted_series())
     html, _ = accuracy.page(
         [(report, Record()) for report in many()], templates=TEMPLATES, now=NOW, twin="accuracy.json"
     )
@@ -203,6 +231,9 @@ def test_paper_has_all_and_no_buttons(browser: Browser, base: str) -> None:
 # -- where it leads ------------------------------------------------------------------------------------------------
 
 
+ARCHIVED = f"https://lore.kernel.org/qemu-devel/{series.ORIGIN.message_id.strip('<>')}/"
+
+
 def test_every_link_leads_somewhere(browser: Browser, base: str) -> None:
     links: set[str] = set()
     with browser.page() as page:
@@ -213,13 +244,17 @@ def test_every_link_leads_somewhere(browser: Browser, base: str) -> None:
     ids = {url: None if "#" not in url else urldefrag(url)[1] for url in links}
     found: dict[str, str] = {}
     for url, anchor in ids.items():
+        if url == ARCHIVED:
+            continue
         assert url.startswith(base), url
         bare = urldefrag(url)[0]
         if bare not in found:
             found[bare] = get(bare)
         assert anchor is None or f'id="{anchor}"' in found[bare], url
+    assert ARCHIVED in links
     names = {url.removeprefix(base) for url in found}
     assert {"index.json", "matrix-master.json", "feed.xml", "r0017/report.json", "r0017/mail.eml"} <= names
+    assert {f"s4471/{name}" for name in ("index.html", "report.json", "mail.eml")} <= names
     for place in PLACES:
         again = re.findall(r' id="([^"]*)"', get(urljoin(base, place)))
         assert len(again) == len(set(again)), place
@@ -252,10 +287,13 @@ FOCUS = "document.activeElement.name || document.activeElement.textContent"
 COUNT = "document.querySelector('.filters output').textContent"
 
 
+SHOWN_FIRST = ["r0017", "r0041", "r0021", "r0099", "s4499", "s4471", "s4470"]
+
+
 def test_filters_are_used_by_keyboard(browser: Browser, base: str) -> None:
     with browser.page() as page:
         page.open(f"{base}index.html")
-        assert page.do(CARDS) == ["r0017", "r0041", "r0021", "r0099", "r0033"]
+        assert page.do(CARDS) == [*SHOWN_FIRST, "r0033"]
         rows = page.do(ROWS)
         for _ in range(10):
             page.press("Tab")
@@ -264,7 +302,7 @@ def test_filters_are_used_by_keyboard(browser: Browser, base: str) -> None:
         page.type("PSERIES-2.3 r0041")
         assert page.do(CARDS) == ["r0041"]  # a type within a range, and words in any order
         assert page.do(ROWS) == 0
-        assert page.do(COUNT) == f"1 of {5 + rows} regressions and rows"
+        assert page.do(COUNT) == f"1 of {8 + rows} regressions, series and rows"
         assert page.do("location.hash") == "#text=PSERIES-2.3+r0041"
         assert page.do(f"{EMPTY}.length") == 0
         page.press("Tab")
@@ -272,7 +310,7 @@ def test_filters_are_used_by_keyboard(browser: Browser, base: str) -> None:
         while page.do(FOCUS) != "Show all":
             page.press("Tab")
         page.press("Enter")
-        assert page.do(CARDS) == ["r0017", "r0041", "r0021", "r0099", "r0033"]
+        assert page.do(CARDS) == [*SHOWN_FIRST, "r0033"]
         assert (page.do(ROWS), page.do(FOCUS), page.do("location.hash")) == (rows, "text", "")
         page.press("Tab")
         page.press("ArrowDown")  # any, fix posted, fixed, open
@@ -282,6 +320,7 @@ def test_filters_are_used_by_keyboard(browser: Browser, base: str) -> None:
         page.press("Tab")
         assert page.do(FOCUS) == "target"
         page.press("ArrowDown")
+        page.press("ArrowDown")  # after aarch64, of the series
         assert page.do("document.activeElement.value") == "ppc64-softmmu"
         assert page.do(CARDS) == ["r0017"]
         assert page.complaints() == []
@@ -292,10 +331,12 @@ def test_what_is_filtered_has_an_address(browser: Browser, base: str) -> None:
         page.open(f"{base}index.html#state=fixed&text=pseries")
         assert page.do(CARDS) == ["r0033"]
         page.do("location.hash = '#state=nonsense&target=x86_64-softmmu'")
-        until(page, f"{CARDS}.join() === 'r0099'")
+        until(page, f"{CARDS}.join() === 'r0099,s4499,s4471'")
         assert page.do("document.querySelector('[name=state]').value") == ""
+        page.open(f"{base}index.html#state=series&target=s390x-softmmu")
+        assert page.do(CARDS) == ["s4471"]
         page.open(f"{base}index.html#closed")
-        assert len(page.do(CARDS)) == 5
+        assert len(page.do(CARDS)) == 8
         assert page.do("document.querySelector(':target').textContent") == "Closed"
 
 
@@ -342,7 +383,7 @@ def test_buttons_copy_exactly_what_is_shown(browser: Browser, base: str, root: P
 
 def test_hostile_text_is_text(browser: Browser, base: str) -> None:
     with browser.page() as page:
-        for place in ("index.html", "r0099/index.html", "matrix-master.html", "ill.html"):
+        for place in ("index.html", "r0099/index.html", "s4499/index.html", "matrix-master.html", "ill.html"):
             page.open(f"{base}{place}#text=%3Cimg+src%3Dx+onerror%3D%22window.hacked%3D1%22%3E&state=%3Cscript%3E")
             assert page.do("typeof window.hacked") == "undefined"
             assert page.do("document.images.length") == 0
@@ -350,8 +391,10 @@ def test_hostile_text_is_text(browser: Browser, base: str) -> None:
             page.do("location.hash = '#text='")
             assert not page.do(r"/[\u202a-\u202e\u2066-\u2069]/.test(document.documentElement.outerHTML)")
         page.open(f"{base}r0099/index.html")
-        assert SHOWN in page.do("document.body.textContent")
-        assert page.do("document.getElementById('reproducer').textContent") == SHOWN
+        for place in ("s4499", "r0099"):
+            page.open(f"{base}{place}/index.html")
+            assert SHOWN in page.do("document.body.textContent")
+            assert page.do("document.getElementById('reproducer').textContent") == SHOWN
         assert page.complaints() == []
         page.do(
             "document.body.append(Object.assign(document.createElement('script'), {textContent: 'window.hacked = 1'}))"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,8 +16,9 @@ from hypothesis import strategies as st
 
 from bot.core.lifecycle import Claimed, Event, Happened, replay
 from bot.model import Course, CourseRow, Inconclusive, Log, Observation, Outcome, Probed, Reason, Report, Weight
-from bot.report import reasons, render, site
+from bot.report import reasons, render, seriespage, site
 from bot.report.background import Background
+from bot.report.memory import digest
 from tests.core.test_lifecycle import CURE
 from tests.report.test_mail import HOSTILE, NOW, SETTINGS, TEMPLATES
 from tests.testing import reports
@@ -71,17 +73,22 @@ def entry(report: Report, *events: Event) -> site.Entry:
     return site.Entry(report, record, 1582697564.0, eml, held, "git bisect start\n")
 
 
+def source(of: seriespage.Entry) -> site.SeriesSource:
+    return site.SeriesSource(of.report.id, digest(of), lambda: of)
+
+
 def tip(report: Report) -> site.Tip:
     runs = tuple(run for run in report.table if run.commit == report.bad.sha)
     return site.Tip("master", report.bad, runs, Background("master", report.names))
 
 
-def make(out: Path, *made: site.Entry) -> dict[str, str]:
+def make(out: Path, *made: site.Entry, series: Sequence[seriespage.Entry] = ()) -> dict[str, str]:
     tips = [tip(made[0].report)] if made else []
     cycle = "2020-02-26 05:40 UTC, 1 new regression"
     written = site.site(
-        out, templates=TEMPLATES, entries=made, tips=tips, settings=SETTINGS, now=NOW, cycle=cycle, not_run=("KVM",)
-    )
+        out, templates=TEMPLATES, entries=made, tips=tips, settings=SETTINGS, now=NOW, cycle=cycle, not_run=("KVM",),
+        series=[source(one) for one in series],
+    )  # fmt: skip
     return {str(path.relative_to(out)): path.read_text() for path in written}
 
 
