@@ -10,7 +10,7 @@ has the number that its Message-ID is made of.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -309,6 +309,19 @@ def replay(history: Iterable[Happened]) -> Record:
     for happened in history:
         record = after(record, happened.event, happened.at)
     return record
+
+
+CORRECTED = "corrected"
+"""What became of a report that named the wrong commit, as a person said and runs showed."""
+
+
+def became(history: Sequence[Happened], place: int) -> str:
+    """What became of the report that the event at a place of the history set aside for a new search: `CORRECTED`, or
+    the state that it had come to."""
+    event = history[place].event
+    if isinstance(event, Corrected) and event.instead is not None:
+        return CORRECTED
+    return str(replay(history[:place]).state)
 
 
 def after(record: Record, event: Event, now: float) -> Record:

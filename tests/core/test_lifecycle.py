@@ -32,6 +32,7 @@ from bot.core.lifecycle import (
     Unnamed,
     Way,
     after,
+    became,
     due,
     moot,
     overtaken,
@@ -180,6 +181,21 @@ def test_each_state_has_one_mail_with_a_number_of_its_own(events: tuple[Event, .
     wanted = replay(happened(*events)).wanted
     assert wanted is not None
     assert (wanted.kind, wanted.seq, wanted.event) == (kind, seq, events[-1])
+
+
+@pytest.mark.parametrize(
+    ("events", "what"),
+    [
+        ((CORRECT,), "corrected"),
+        ((NAMED,), "open"),
+        ((CURE, AGAIN), "fixed"),
+        ((CURE, DONE, AGAIN), "fixed in stable"),
+        ((CURE, AGAIN, CORRECT), "corrected"),
+    ],
+    ids=["another commit brought it", "it blamed no one commit", "it came again", "in stable", "it came again, wrong"],
+)
+def test_what_became_of_the_report_until_a_new_search(events: tuple[Event, ...], what: str) -> None:
+    assert became(happened(*events, RETRACT), len(events) - 1) == what
 
 
 def test_it_is_asked_again_the_day_after() -> None:

@@ -116,6 +116,7 @@ def test_what_is_searched_anew_keeps_the_report_until_then(tmp_path: Path) -> No
     with sqlite3.connect(tmp_path / "bot.db") as connection:
         (blob,) = connection.execute("SELECT report FROM events WHERE kind = 'reopened'").fetchone()
     assert store.blobs.get(blob) == '{"first": 1}'
+    assert store.regressions()[0].earlier == ((1, blob),), "the event after CURE"
 
 
 @pytest.mark.parametrize("statement", ["UPDATE events SET at = 0", "DELETE FROM events"])
