@@ -211,3 +211,62 @@ def test_what_a_compiler_breaks_is_no_regression_of_a_commit(tmp_path: Path) -> 
     culprit = compiler.commit("break it", '"-m", "64M",')
     said = cycle(here, 10)
     assert f"first bad commit: {culprit[:12]}" in said, "the last good is good with this compiler, too"
+
+
+def test_a_compiler_and_a_release_that_came_together_are_told_apart_by_a_run(stable: Place) -> None:
+    here = stable
+    compiler = Compiler(here)
+    compiler.upgrade("12.2.0")
+    good = compiler.commit("good")
+    cycle(here)
+    release(here, "7.2.1", GOOD)
+    assert "v7.2.1 takes the place of v7.2.0" in cycle(here)
+    compiler.upgrade("13.1.0", bad=True)
+    compiler.commit("another")
+    asked = "the toolchain and baseline v7.2 changed together"
+    said = cycle(here)
+    assert f"{asked}: 1 failing cases to run with v7.2.0 on {good[:12]}" in said
+    (known,) = store(here).drifts.known()
+    assert (known.drift.kind, known.drift.good) == (Kind.TOOLCHAIN, good)
+    assert "toolchain: gcc 12.2.0, " in known.drift.changed and "baseline" not in known.drift.changed
+    compiler.commit("a third")
+    assert asked not in cycle(here), "once is enough"
+    assert [there.drift.changed for there in store(here).drifts.known()] == [known.drift.changed]
+    compiler.upgrade("13.2.0")
+    release(here, "7.2.2", SMALLER)
+    compiler.commit("a fourth")
+    assert "v7.2.2 does not take the place of v7.2.1" in cycle(here)
+    assert store(here).drifts.known() == []
+    here.run("baselines", "v7.2", "--use", "v7.2.2", "--why", "to see", code=0)
+    compiler.upgrade("14.1.0")
+    for remark in ("a fifth", "a sixth"):
+        compiler.commit(remark)
+        assert asked not in cycle(here), "the tip was run with either release before a person took the later one"
+        (known,) = store(here).drifts.known()
+        assert known.drift.kind is Kind.BASELINE and known.drift.changed == "baseline: v7.2.1 then, v7.2.2 now"
+    assert store(here).regressions() == []
+
+
+def test_a_compiler_and_an_installed_baseline_that_were_upgraded_together_are_told_as_both(tmp_path: Path) -> None:
+    here = place(tmp_path)
+    compiler = Compiler(here)
+    installed, path = compiler.folder / "qemu-system-x86_64", here.path / "config.yaml"
+    path.write_text(path.read_text().replace(f"path: {fastqemu.QEMU}", f"path: {installed}"))
+
+    def upgrade(gcc: str, qemu: str, *, bad: bool) -> None:
+        compiler.upgrade(gcc, bad=bad)
+        installed.write_text(f'#!/bin/sh\n# {qemu}\nexec {fastqemu.QEMU} "$@"\n')
+        installed.chmod(0o755)
+
+    upgrade("12.2.0", "7.2.13", bad=False)
+    good = compiler.commit("good")
+    cycle(here)
+    upgrade("13.1.0", "7.2.14", bad=True)
+    compiler.commit("another")
+    said = cycle(here)
+    assert "nothing new" in said and "changed together" not in said, "the old ones are gone: no run can tell"
+    (known,) = store(here).drifts.known()
+    assert (known.drift.kind, known.drift.good) == (Kind.BOTH, good)
+    assert "toolchain: gcc 12.2.0, " in known.drift.changed and "or the baseline's binary); " in known.drift.changed
+    told = "both changed, and no run tells which of them it is; no commit is to blame"
+    assert told in here.run("status", code=0).stdout

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bot.build.builder import Builder
 from bot.config import Config
+from bot.core.succession import Release
 from bot.errors import InfraError, UserError
 from bot.host.executor import Remote
 from bot.host.git import Repository
@@ -158,14 +159,17 @@ def in_use(repository: Repository, baseline: Baseline, store: Store) -> Baseline
 def having(bench: Bench, cases: Iterable[Case]) -> Bench:
     """The bench with the releases, too, that cases name and that are baselines no more (`watch.releases`): as the watch
     had them last."""
-    rig = bench.rig
-    gone = {case.baseline for case in cases if case.baseline} - set(rig.baselines)
+    gone = {case.baseline for case in cases if case.baseline} - set(bench.rig.baselines)
     found = {name: bench.store.releases.last(name) for name in gone}
     more = {name: release for name, release in found.items() if release is not None}
-    if not more:
-        return bench
-    baselines = {**rig.baselines, **{name: Baseline(name, ref=release.ref) for name, release in more.items()}}
-    refs = {**rig.refs, **{name: release.sha for name, release in more.items()}}
+    return having_releases(bench, more.values()) if more else bench
+
+
+def having_releases(bench: Bench, releases: Iterable[Release]) -> Bench:
+    """The bench with these releases as what their baselines are."""
+    rig, there = bench.rig, list(releases)
+    baselines = {**rig.baselines, **{one.baseline: Baseline(one.baseline, ref=one.ref) for one in there}}
+    refs = {**rig.refs, **{one.baseline: one.sha for one in there}}
     return replace(bench, rig=replace(rig, baselines=baselines, refs=refs))
 
 
