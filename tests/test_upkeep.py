@@ -1,13 +1,15 @@
-"""The watch over months: point releases follow each other, compilers are upgraded, and no commit is blamed for it."""
+"""The watch over months: point releases follow each other, compilers are upgraded, baselines go, and no commit is
+blamed for it."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from bot.core.drift import Kind
-from bot.core.lifecycle import State, Unnamed
+from bot.core.lifecycle import Cured, State, Stuck, Unnamed, Way
 from bot.model import Regression, Run, Signature
 from bot.store.store import Store
 from tests.test_cli import Place, place
@@ -270,3 +272,78 @@ def test_a_compiler_and_an_installed_baseline_that_were_upgraded_together_are_to
     assert "toolchain: gcc 12.2.0, " in known.drift.changed and "or the baseline's binary); " in known.drift.changed
     told = "both changed, and no run tells which of them it is; no commit is to blame"
     assert told in here.run("status", code=0).stdout
+
+
+# -- what nobody runs any more -------------------------------------------------------------------------------------
+
+
+def baselines(here: Place, text: str) -> None:
+    """Have the configuration name other baselines."""
+    path = here.path / "config.yaml"
+    path.write_text(re.sub("(?m)^baselines: .*$", f"baselines: [{text}]", path.read_text()))
+
+
+INSTALLED = f"{{name: debian, path: {fastqemu.QEMU}}}"
+
+
+def test_a_regression_is_followed_with_a_release_that_is_a_baseline_no_more(stable: Place) -> None:
+    here = stable
+    cycle(here)
+    culprit = push(here, SMALLER, "break it")
+    cycle(here, 10)
+    baselines(here, INSTALLED)
+    tip = push(here, SMALLER, "later")
+    assert "r0001: 1 cases to run with v7.2.0, a baseline no more" in cycle(here)
+    (entry,) = store(here).regressions()
+    assert (entry.state, entry.record.history) == (State.OPEN, ()), "it fails still"
+    assert {run.case.baseline for run in forward(here, tip) if run.case in entry.regression.cases} == {"v7.2"}
+    before = len(forward(here, tip))
+    cycle(here)
+    assert len(forward(here, tip)) == before, "once a tip"
+    fix = here.project.commit({"dev.c": fastqemu.dev_c(GOOD)}, f"hw/core: mend it\n\nFixes: {culprit[:12]}\n")
+    cycle(here)
+    (entry,) = store(here).regressions()
+    assert entry.state is State.FIXED and entry.record.cure is not None
+    assert (entry.record.cure.commit, entry.record.cure.way) == (fix, Way.NAMED)
+
+
+def test_a_regression_against_what_cannot_be_had_any_more_is_named_and_goes_on_once_it_is_back(stable: Place) -> None:
+    here = stable
+    baselines(here, INSTALLED)
+    cycle(here)
+    push(here, SMALLER, "break it")
+    cycle(here, 10)
+    baselines(here, "{name: v7.2, ref: v7.2.x}")
+    push(here, SMALLER, "later")
+    why = "not run any more: baseline debian is none of `baselines` any more, and cannot be had"
+    assert "r0001: open: at " in cycle(here), "that is no trouble of the machine's"
+    assert f"({why})" in here.run("list", code=0).stdout
+    assert f"r0001: {why}; it is followed again once that is back; `bot accept r0001`" in here.run("status").stdout
+    assert why.partition(": ")[2] in here.run("show", "r0001", code=0).stdout
+    push(here, GOOD, "mend it")
+    cycle(here)
+    (entry,) = store(here).regressions()
+    assert [type(happened.event) for happened in entry.record.history] == [Stuck], "once; and it is open"
+    baselines(here, INSTALLED)
+    cycle(here)
+    (entry,) = store(here).regressions()
+    assert [type(happened.event) for happened in entry.record.history] == [Stuck, Stuck, Cured]
+    assert entry.record.stuck is None and entry.state is State.FIXED
+    assert "r0001" not in here.run("status", code=0).stdout
+
+
+def test_another_case_stands_for_one_that_is_left_out(tmp_path: Path) -> None:
+    here = place(tmp_path, GOOD)
+    both = ("--set", "bisect.min_runs=3", "--set", "smoke.exclude=['[!p]*', 'pc-i440fx-[1-6]*', 'pc-q35-*', '*7.0']")
+    here.run(*both, "run", "--once", code=0, timeout=400)
+    push(here, SMALLER, "break it")
+    here.run(*both, "run", "--once", code=10, timeout=400)
+    (entry,) = store(here).regressions()
+    assert {case.machine for case in entry.regression.cases} == {"pc-i440fx-7.1", "pc-i440fx-7.2"}
+    fix = push(here, GOOD, "mend it")
+    one = ("--set", "smoke.exclude=['[!p]*', 'pc-i440fx-[1-6]*', 'pc-q35-*', '*7.0', '*7.2']")
+    here.run("--set", "bisect.min_runs=3", *one, "run", "--once", code=0, timeout=400)
+    (entry,) = store(here).regressions()
+    (cured,) = (happened.event for happened in entry.record.history)
+    assert isinstance(cured, Cured) and (cured.commit, cured.cases) == (fix, 1)
+    assert {run.case.machine for run in forward(here, fix)} == {"pc-i440fx-7.1"}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -156,13 +157,20 @@ def in_use(repository: Repository, baseline: Baseline, store: Store) -> Baseline
     return replace(baseline, ref=used.ref)
 
 
-def having(bench: Bench, cases: Iterable[Case]) -> Bench:
+def having(bench: Bench, cases: Iterable[Case], names: Mapping[str, str] = {}) -> Bench:
     """The bench with the releases, too, that cases name and that are baselines no more (`watch.releases`): as the watch
-    had them last."""
+    had them last, else as a report calls them in its `names`. Installed ones cannot be had so."""
     gone = {case.baseline for case in cases if case.baseline} - set(bench.rig.baselines)
-    found = {name: bench.store.releases.last(name) for name in gone}
+    found = {name: bench.store.releases.last(name) or _named(bench, name, names.get(name)) for name in gone}
     more = {name: release for name, release in found.items() if release is not None}
     return having_releases(bench, more.values()) if more else bench
+
+
+def _named(bench: Bench, name: str, ref: str | None) -> Release | None:
+    """The release that a report calls so; None: it names an installed binary, or the clone has lost it."""
+    with suppress(UserError):
+        return Release(name, ref, bench.repository.resolve(ref), bench.store.clock()) if ref else None
+    return None
 
 
 def having_releases(bench: Bench, releases: Iterable[Release]) -> Bench:
