@@ -1,5 +1,5 @@
-"""The watch over months: point releases follow each other, compilers are upgraded, baselines go, and no commit is
-blamed for it."""
+"""The watch over months: point releases follow each other, compilers are upgraded, machine types are deleted, and no
+commit is blamed for it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from bot.store.store import Store
 from tests.test_cli import Place, place
 from tests.testing import fastqemu
 from tests.testing.fastqemu import GOOD, SMALLER
+from tests.testing.qemu import second
 
 ONE = '["[!p]*", "pc-i440fx-[1-6]*", "pc-i440fx-7.[01]", "pc-q35-*"]'  # machine type is enough
 pytestmark = pytest.mark.timeout(600)
@@ -347,3 +348,55 @@ def test_another_case_stands_for_one_that_is_left_out(tmp_path: Path) -> None:
     (cured,) = (happened.event for happened in entry.record.history)
     assert isinstance(cured, Cured) and (cured.commit, cured.cases) == (fix, 1)
     assert {run.case.machine for run in forward(here, fix)} == {"pc-i440fx-7.1"}
+
+
+# -- machine types that are deleted --------------------------------------------------------------------------------
+
+GONE, STAYS = "pc-i440fx-2.3", "pc-i440fx-7.2"
+OTHERS = (
+    '["[!p]*", "pc-i440fx-1.*", "pc-i440fx-2.[!3]*", "pc-i440fx-[3-6]*", "pc-i440fx-7.[01]", "*-[89].*", "*-10.*", '
+)
+LOST = ("--set", "bisect.min_runs=3", "--set", f'smoke.exclude={OTHERS}"pc-q35-*"]', "run", "--once")
+
+
+def test_a_machine_type_that_upstream_deleted_is_lost_and_no_failure(tmp_path: Path) -> None:
+    """The later tip runs QEMU 10.0, which has not the oldest types of 7.2 any more."""
+    newer = second().path.resolve()
+    here = place(tmp_path, GOOD)
+    with (here.path / "config.yaml").open("a") as config:
+        config.write(f"sandbox: {{read: ['{newer.parents[1]}']}}\n")
+    here.run(*LOST, code=0, timeout=400)
+    had = here.project.git("rev-parse", "HEAD")
+    assert {run.case.machine for run in forward(here, had)} == {GONE, STAYS}
+    push(here, fastqemu.only(GONE, SMALLER), "break the oldest")
+    here.run(*LOST, code=10, timeout=400)
+    (entry,) = store(here).regressions()
+    assert {case.machine for case in entry.regression.cases} == {GONE}
+    mails = store(here).outbox.items()
+    since = here.project.commit({"main.c": fastqemu.main_c(newer)}, "hw/i386: remove what is deprecated")
+    done = here.run(*LOST, code=0, timeout=400)
+    said = done.stdout + done.stderr
+    lost = f"x86_64: {GONE}: gone since {since[:12]}"
+    assert f"master: {lost}, " in said and "cycle done: nothing new;" in said
+    runs = store(here).runs(commit=since, logs=False)
+    assert {(run.case.machine, run.outcome) for run in runs} == {(STAYS, "PASS")}
+    listed = here.run("list", "--lost", code=0).stdout
+    assert f'{lost} ("hw/i386: remove what is deprecated"), ' in listed and listed.count("gone since") == 1
+    (entry,) = store(here).regressions()
+    (event,) = (happened.event for happened in entry.record.history)
+    assert event == Stuck(since, f"{GONE} is deleted"), "nobody can see it fail: it is neither fixed nor news"
+    assert entry.state is State.OPEN and store(here).outbox.items() == mails
+    assert f"(not run any more: {GONE} is deleted)" in here.run("list", code=0).stdout
+    assert f"r0001: not run any more: {GONE} is deleted; " in here.run("status", code=0).stdout
+    assert (
+        store(here).drifts.known() == [] and "nothing that was there before" in here.run("list", "--inherited").stdout
+    )
+    here.project.commit({"docs/x.rst": "x\n"}, "docs: x")
+    again = here.run(*LOST, code=0, timeout=400)
+    assert "gone since" not in again.stdout + again.stderr, "told once"
+    assert len(store(here).regressions()[0].record.history) == 1
+    here.project.commit({"main.c": fastqemu.main_c(fastqemu.QEMU)}, "Revert the removal")
+    here.run(*LOST, code=0, timeout=400)
+    (entry,) = store(here).regressions()
+    assert entry.record.stuck is None and entry.state is State.OPEN and len(entry.record.history) == 2
+    assert "no machine type that was tested is gone" in here.run("list", "--lost", code=0).stdout
