@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
+import json
 import mailbox
 import re
 from collections.abc import Iterator
@@ -97,6 +98,9 @@ def test_another_commit_is_run_and_what_it_fails_by_today_is_reported(life: Aske
     assert entry.state is State.OPEN and entry.regression.good == gone
     assert life.kinds() == ["report", "corrected", "answer", "report"]
     assert life.store.outbox.items()[1].held[-1].startswith("superseded"), "one mail says both"
+    twin = json.loads((life.here.path / "out" / "accuracy.json").read_text())
+    assert (twin["searches"], twin["states"]) == (2, {"corrected": 1, "open": 1})
+    assert twin["wrong"] == {"corrected": 1, "retracted": 0}
     mail = life.send()
     assert mail["In-Reply-To"] == report["Message-ID"] and mail["Message-ID"].startswith("<r0001.3.report.")
     text = " ".join(mail.get_content().split())

@@ -1,18 +1,21 @@
-"""The watch over months: point releases follow each other, compilers are upgraded, and no commit is blamed for it."""
+"""The watch over months: point releases follow each other, compilers are upgraded, machine types are deleted, and no
+commit is blamed for it."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from bot.core.drift import Kind
-from bot.core.lifecycle import State, Unnamed
+from bot.core.lifecycle import Cured, State, Stuck, Unnamed, Way
 from bot.model import Regression, Run, Signature
 from bot.store.store import Store
 from tests.test_cli import Place, place
 from tests.testing import fastqemu
 from tests.testing.fastqemu import GOOD, SMALLER
+from tests.testing.qemu import second
 
 ONE = '["[!p]*", "pc-i440fx-[1-6]*", "pc-i440fx-7.[01]", "pc-q35-*"]'  # machine type is enough
 pytestmark = pytest.mark.timeout(600)
@@ -211,3 +214,189 @@ def test_what_a_compiler_breaks_is_no_regression_of_a_commit(tmp_path: Path) -> 
     culprit = compiler.commit("break it", '"-m", "64M",')
     said = cycle(here, 10)
     assert f"first bad commit: {culprit[:12]}" in said, "the last good is good with this compiler, too"
+
+
+def test_a_compiler_and_a_release_that_came_together_are_told_apart_by_a_run(stable: Place) -> None:
+    here = stable
+    compiler = Compiler(here)
+    compiler.upgrade("12.2.0")
+    good = compiler.commit("good")
+    cycle(here)
+    release(here, "7.2.1", GOOD)
+    assert "v7.2.1 takes the place of v7.2.0" in cycle(here)
+    compiler.upgrade("13.1.0", bad=True)
+    compiler.commit("another")
+    asked = "the toolchain and baseline v7.2 changed together"
+    said = cycle(here)
+    assert f"{asked}: 1 failing cases to run with v7.2.0 on {good[:12]}" in said
+    (known,) = store(here).drifts.known()
+    assert (known.drift.kind, known.drift.good) == (Kind.TOOLCHAIN, good)
+    assert "toolchain: gcc 12.2.0, " in known.drift.changed and "baseline" not in known.drift.changed
+    compiler.commit("a third")
+    assert asked not in cycle(here), "once is enough"
+    assert [there.drift.changed for there in store(here).drifts.known()] == [known.drift.changed]
+    compiler.upgrade("13.2.0")
+    release(here, "7.2.2", SMALLER)
+    compiler.commit("a fourth")
+    assert "v7.2.2 does not take the place of v7.2.1" in cycle(here)
+    assert store(here).drifts.known() == []
+    here.run("baselines", "v7.2", "--use", "v7.2.2", "--why", "to see", code=0)
+    compiler.upgrade("14.1.0")
+    for remark in ("a fifth", "a sixth"):
+        compiler.commit(remark)
+        assert asked not in cycle(here), "the tip was run with either release before a person took the later one"
+        (known,) = store(here).drifts.known()
+        assert known.drift.kind is Kind.BASELINE and known.drift.changed == "baseline: v7.2.1 then, v7.2.2 now"
+    assert store(here).regressions() == []
+
+
+def test_a_compiler_and_an_installed_baseline_that_were_upgraded_together_are_told_as_both(tmp_path: Path) -> None:
+    here = place(tmp_path)
+    compiler = Compiler(here)
+    installed, path = compiler.folder / "qemu-system-x86_64", here.path / "config.yaml"
+    path.write_text(path.read_text().replace(f"path: {fastqemu.QEMU}", f"path: {installed}"))
+
+    def upgrade(gcc: str, qemu: str, *, bad: bool) -> None:
+        compiler.upgrade(gcc, bad=bad)
+        installed.write_text(f'#!/bin/sh\n# {qemu}\nexec {fastqemu.QEMU} "$@"\n')
+        installed.chmod(0o755)
+
+    upgrade("12.2.0", "7.2.13", bad=False)
+    good = compiler.commit("good")
+    cycle(here)
+    upgrade("13.1.0", "7.2.14", bad=True)
+    compiler.commit("another")
+    said = cycle(here)
+    assert "nothing new" in said and "changed together" not in said, "the old ones are gone: no run can tell"
+    (known,) = store(here).drifts.known()
+    assert (known.drift.kind, known.drift.good) == (Kind.BOTH, good)
+    assert "toolchain: gcc 12.2.0, " in known.drift.changed and "or the baseline's binary); " in known.drift.changed
+    told = "both changed, and no run tells which of them it is; no commit is to blame"
+    assert told in here.run("status", code=0).stdout
+
+
+# -- what nobody runs any more -------------------------------------------------------------------------------------
+
+
+def baselines(here: Place, text: str) -> None:
+    """Have the configuration name other baselines."""
+    path = here.path / "config.yaml"
+    path.write_text(re.sub("(?m)^baselines: .*$", f"baselines: [{text}]", path.read_text()))
+
+
+INSTALLED = f"{{name: debian, path: {fastqemu.QEMU}}}"
+
+
+def test_a_regression_is_followed_with_a_release_that_is_a_baseline_no_more(stable: Place) -> None:
+    here = stable
+    cycle(here)
+    culprit = push(here, SMALLER, "break it")
+    cycle(here, 10)
+    baselines(here, INSTALLED)
+    tip = push(here, SMALLER, "later")
+    assert "r0001: 1 cases to run with v7.2.0, a baseline no more" in cycle(here)
+    (entry,) = store(here).regressions()
+    assert (entry.state, entry.record.history) == (State.OPEN, ()), "it fails still"
+    assert {run.case.baseline for run in forward(here, tip) if run.case in entry.regression.cases} == {"v7.2"}
+    before = len(forward(here, tip))
+    cycle(here)
+    assert len(forward(here, tip)) == before, "once a tip"
+    fix = here.project.commit({"dev.c": fastqemu.dev_c(GOOD)}, f"hw/core: mend it\n\nFixes: {culprit[:12]}\n")
+    cycle(here)
+    (entry,) = store(here).regressions()
+    assert entry.state is State.FIXED and entry.record.cure is not None
+    assert (entry.record.cure.commit, entry.record.cure.way) == (fix, Way.NAMED)
+
+
+def test_a_regression_against_what_cannot_be_had_any_more_is_named_and_goes_on_once_it_is_back(stable: Place) -> None:
+    here = stable
+    baselines(here, INSTALLED)
+    cycle(here)
+    push(here, SMALLER, "break it")
+    cycle(here, 10)
+    baselines(here, "{name: v7.2, ref: v7.2.x}")
+    push(here, SMALLER, "later")
+    why = "not run any more: baseline debian is none of `baselines` any more, and cannot be had"
+    assert "r0001: open: at " in cycle(here), "that is no trouble of the machine's"
+    assert f"({why})" in here.run("list", code=0).stdout
+    assert f"r0001: {why}; it is followed again once that is back; `bot accept r0001`" in here.run("status").stdout
+    assert why.partition(": ")[2] in here.run("show", "r0001", code=0).stdout
+    push(here, GOOD, "mend it")
+    cycle(here)
+    (entry,) = store(here).regressions()
+    assert [type(happened.event) for happened in entry.record.history] == [Stuck], "once; and it is open"
+    baselines(here, INSTALLED)
+    cycle(here)
+    (entry,) = store(here).regressions()
+    assert [type(happened.event) for happened in entry.record.history] == [Stuck, Stuck, Cured]
+    assert entry.record.stuck is None and entry.state is State.FIXED
+    assert "r0001" not in here.run("status", code=0).stdout
+
+
+def test_another_case_stands_for_one_that_is_left_out(tmp_path: Path) -> None:
+    here = place(tmp_path, GOOD)
+    both = ("--set", "bisect.min_runs=3", "--set", "smoke.exclude=['[!p]*', 'pc-i440fx-[1-6]*', 'pc-q35-*', '*7.0']")
+    here.run(*both, "run", "--once", code=0, timeout=400)
+    push(here, SMALLER, "break it")
+    here.run(*both, "run", "--once", code=10, timeout=400)
+    (entry,) = store(here).regressions()
+    assert {case.machine for case in entry.regression.cases} == {"pc-i440fx-7.1", "pc-i440fx-7.2"}
+    fix = push(here, GOOD, "mend it")
+    one = ("--set", "smoke.exclude=['[!p]*', 'pc-i440fx-[1-6]*', 'pc-q35-*', '*7.0', '*7.2']")
+    here.run("--set", "bisect.min_runs=3", *one, "run", "--once", code=0, timeout=400)
+    (entry,) = store(here).regressions()
+    (cured,) = (happened.event for happened in entry.record.history)
+    assert isinstance(cured, Cured) and (cured.commit, cured.cases) == (fix, 1)
+    assert {run.case.machine for run in forward(here, fix)} == {"pc-i440fx-7.1"}
+
+
+# -- machine types that are deleted --------------------------------------------------------------------------------
+
+GONE, STAYS = "pc-i440fx-2.3", "pc-i440fx-7.2"
+OTHERS = (
+    '["[!p]*", "pc-i440fx-1.*", "pc-i440fx-2.[!3]*", "pc-i440fx-[3-6]*", "pc-i440fx-7.[01]", "*-[89].*", "*-10.*", '
+)
+LOST = ("--set", "bisect.min_runs=3", "--set", f'smoke.exclude={OTHERS}"pc-q35-*"]', "run", "--once")
+
+
+def test_a_machine_type_that_upstream_deleted_is_lost_and_no_failure(tmp_path: Path) -> None:
+    """The later tip runs QEMU 10.0, which has not the oldest types of 7.2 any more."""
+    newer = second().path.resolve()
+    here = place(tmp_path, GOOD)
+    with (here.path / "config.yaml").open("a") as config:
+        config.write(f"sandbox: {{read: ['{newer.parents[1]}']}}\n")
+    here.run(*LOST, code=0, timeout=400)
+    had = here.project.git("rev-parse", "HEAD")
+    assert {run.case.machine for run in forward(here, had)} == {GONE, STAYS}
+    push(here, fastqemu.only(GONE, SMALLER), "break the oldest")
+    here.run(*LOST, code=10, timeout=400)
+    (entry,) = store(here).regressions()
+    assert {case.machine for case in entry.regression.cases} == {GONE}
+    mails = store(here).outbox.items()
+    since = here.project.commit({"main.c": fastqemu.main_c(newer)}, "hw/i386: remove what is deprecated")
+    done = here.run(*LOST, code=0, timeout=400)
+    said = done.stdout + done.stderr
+    lost = f"x86_64: {GONE}: gone since {since[:12]}"
+    assert f"master: {lost}, " in said and "cycle done: nothing new;" in said
+    runs = store(here).runs(commit=since, logs=False)
+    assert {(run.case.machine, run.outcome) for run in runs} == {(STAYS, "PASS")}
+    listed = here.run("list", "--lost", code=0).stdout
+    assert f'{lost} ("hw/i386: remove what is deprecated"), ' in listed and listed.count("gone since") == 1
+    (entry,) = store(here).regressions()
+    (event,) = (happened.event for happened in entry.record.history)
+    assert event == Stuck(since, f"{GONE} is deleted"), "nobody can see it fail: it is neither fixed nor news"
+    assert entry.state is State.OPEN and store(here).outbox.items() == mails
+    assert f"(not run any more: {GONE} is deleted)" in here.run("list", code=0).stdout
+    assert f"r0001: not run any more: {GONE} is deleted; " in here.run("status", code=0).stdout
+    assert (
+        store(here).drifts.known() == [] and "nothing that was there before" in here.run("list", "--inherited").stdout
+    )
+    here.project.commit({"docs/x.rst": "x\n"}, "docs: x")
+    again = here.run(*LOST, code=0, timeout=400)
+    assert "gone since" not in again.stdout + again.stderr, "told once"
+    assert len(store(here).regressions()[0].record.history) == 1
+    here.project.commit({"main.c": fastqemu.main_c(fastqemu.QEMU)}, "Revert the removal")
+    here.run(*LOST, code=0, timeout=400)
+    (entry,) = store(here).regressions()
+    assert entry.record.stuck is None and entry.state is State.OPEN and len(entry.record.history) == 2
+    assert "no machine type that was tested is gone" in here.run("list", "--lost", code=0).stdout

@@ -1,8 +1,8 @@
 """Whether what searches stated came out: of the times that they said 80 %, was it so in 80 %?
 
 What is stated is the weight of the likeliest commit, after each step before the confirmation. What comes out is the
-commit that runs confirmed; where the report was taken back later, it was wrong. The steps of one search are not
-independent, so in each bin a search counts once, with the means of its steps there.
+commit that runs confirmed; where the report was retracted or corrected later, it was wrong. The steps of one search
+are not independent, so in each bin a search counts once, with the means of its steps there.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class Searched:
     stated: tuple[tuple[float, bool], ...]
 
     @classmethod
-    def of(cls, course: Course, commit: Sha, *, retracted: bool = False) -> Searched:
-        """From what it believed, which commit was confirmed, and whether that was taken back."""
+    def of(cls, course: Course, commit: Sha, *, wrong: bool = False) -> Searched:
+        """From what it believed, which commit was confirmed, and whether that turned out to be wrong."""
         rows = (row for row in course.rows if row.phase != "confirmation")
-        return cls(tuple((row.share, not retracted and row.likeliest == commit) for row in rows))
+        return cls(tuple((row.share, not wrong and row.likeliest == commit) for row in rows))
 
 
 @dataclass(frozen=True, slots=True)

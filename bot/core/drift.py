@@ -3,6 +3,9 @@
 A run says something of a commit only under its setup and toolchain. Of a case that fails at a tip the last good commit
 was perhaps good under others: with the release before as its baseline, or built by another compiler. It is run again
 first. If it fails too, no commit between them is to blame.
+
+What is to blame is what differs between a run there that passed and one that fails. Where both setup and toolchain do,
+a third run under one of each tells them apart (`open_question`); else it is said that both changed.
 """
 
 from __future__ import annotations
@@ -39,11 +42,22 @@ class Says(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A commit where a case passed, what it says today, and the run that passed last."""
+    """A commit where a case passed, what it says today, and the run that passed last.
+
+    Where it fails today, `failed` is a run that does, and `passed` one that passed, which differ in what is to blame:
+    if such runs are there in one of setup and toolchain, else in both.
+    """
 
     commit: Sha
     says: Says
     passed: Seen
+    failed: Seen | None = None
+
+    @property
+    def open_question(self) -> bool:
+        """Whether setup and toolchain changed together, so that either may be to blame."""
+        before, now = self.passed, self.failed
+        return now is not None and before.setup != now.setup and before.toolchain != now.toolchain
 
 
 def passed(seen: Iterable[Seen]) -> tuple[Sha, ...]:
@@ -69,7 +83,33 @@ def candidate(seen: Iterable[Seen], commit: Sha, setup: str, toolchain: str) -> 
     last = max(good, key=lambda run: run.at)
     if not today:
         return Candidate(commit, Says.STALE, last)
-    return Candidate(commit, Says.BAD, last) if all(run.outcome in _BAD for run in today) else None
+    if not _bad(today):
+        return None
+    failed = today[-1]
+    fails = [failed, *(runs[-1] for runs in grounds.values() if _bad(runs))]
+    pairs = [(before, now) for now in fails for before in good if _only(before, now, failed)]
+    before, now = max(pairs, key=lambda pair: pair[0].at, default=(last, failed))
+    return Candidate(commit, Says.BAD, before, now)
+
+
+def _only(before: Seen, now: Seen, today: Seen) -> bool:
+    """Whether two runs differ in one of setup and toolchain alone, and the later one has today's."""
+    if before.setup == now.setup:
+        return before.toolchain != now.toolchain == today.toolchain
+    return before.toolchain == now.toolchain and now.setup == today.setup
+
+
+def asked(seen: Iterable[Seen], commit: Sha, setup: str, toolchain: str) -> bool:
+    """Whether a commit was run under a setup and toolchain, with an answer."""
+    return any(
+        (run.commit, run.setup, run.toolchain) == (commit, setup, toolchain)
+        and run.outcome not in (Outcome.INFRA, Outcome.NOT_BUILT)
+        for run in seen
+    )
+
+
+def _bad(runs: Sequence[Seen]) -> bool:
+    return bool(runs) and all(run.outcome in _BAD for run in runs)
 
 
 def _good(runs: Sequence[Seen]) -> bool:
@@ -79,9 +119,10 @@ def _good(runs: Sequence[Seen]) -> bool:
 class Kind(StrEnum):
     """What changed between the run that passed and those that fail."""
 
-    TOOLCHAIN = "toolchain"  # perhaps the setup as well
+    TOOLCHAIN = "toolchain"
     BASELINE = "baseline"  # the release on the other side
-    SETUP = "setup"  # what else a case is run with
+    SETUP = "setup"  # what else a case is run with, perhaps the baseline as well
+    BOTH = "both"  # toolchain and setup, and no run tells which of them it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,20 +153,36 @@ class Drift:
         )
 
 
-def kind(before: Seen, setup: str, toolchain: str, releases: tuple[str, str] | None) -> tuple[Kind, str]:
-    """What changed since a run that passed, `before`, and as a phrase. `releases`: the baseline's then and now; None:
-    it has none, or that is not known."""
+@dataclass(frozen=True, slots=True)
+class Releases:
+    """What a case's baseline was and is. `alone`: nothing else of the setup changed with it."""
+
+    then: str
+    now: str
+    alone: bool = True
+
+
+def kind(before: Seen, now: Seen, releases: Releases | None) -> tuple[Kind, str]:
+    """What changed between a run that passed and one that fails, and as a phrase. `releases` None: the baseline is as
+    it was, there is none, or that is not known."""
     parts: list[tuple[Kind, str]] = []
-    if before.toolchain != toolchain:
-        parts.append((Kind.TOOLCHAIN, f"toolchain: {before.toolchain or 'not known'} then, {toolchain} now"))
-    if before.setup != setup:
-        if releases is not None and releases[0] != releases[1]:
-            parts.append((Kind.BASELINE, f"baseline: {releases[0]} then, {releases[1]} now"))
-        else:
-            parts.append((Kind.SETUP, "what the case is run with (its profile, options, or the baseline's binary)"))
+    if before.toolchain != now.toolchain:
+        parts.append((Kind.TOOLCHAIN, f"toolchain: {before.toolchain or 'not known'} then, {now.toolchain} now"))
+    if before.setup != now.setup:
+        parts.append(_setup(releases))
     if not parts:
         return Kind.SETUP, "what was not recorded"
-    return parts[0][0], "; ".join(text for _, text in parts)
+    if len(parts) == 1:
+        return parts[0]
+    return Kind.BOTH, f"{'; '.join(text for _, text in parts)}; both changed, and no run tells which of them it is"
+
+
+def _setup(releases: Releases | None) -> tuple[Kind, str]:
+    rest = "what the case is run with (its profile, options, or the baseline's binary)"
+    if releases is None:
+        return Kind.SETUP, rest
+    changed = f"baseline: {releases.then} then, {releases.now} now"
+    return (Kind.BASELINE, changed) if releases.alone else (Kind.SETUP, f"{changed}; and {rest}")
 
 
 def changes(

@@ -10,7 +10,7 @@ has the number that its Message-ID is made of.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -105,6 +105,14 @@ class Partly:
     tip: Sha
     passing: tuple[str, ...]
     failing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """None of its cases can be run any more, seen at a tip; `why` is a phrase. "": they can be run again."""
+
+    tip: Sha
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,12 +234,12 @@ class Tried:
 
 
 Event = (
-    Claimed | Offered | Refuted | Cured | Unnamed | Partly | Surveyed | Reopened | Accepted | Expired | Retracted
-    | Disputed | Corrected | Tried
+    Claimed | Offered | Refuted | Cured | Unnamed | Partly | Stuck | Surveyed | Reopened | Accepted | Expired
+    | Retracted | Disputed | Corrected | Tried
 )  # fmt: skip
 EVENTS: tuple[type[Event], ...] = (
-    Claimed, Offered, Refuted, Cured, Unnamed, Partly, Surveyed, Reopened, Accepted, Expired, Retracted, Disputed,
-    Corrected, Tried,
+    Claimed, Offered, Refuted, Cured, Unnamed, Partly, Stuck, Surveyed, Reopened, Accepted, Expired, Retracted,
+    Disputed, Corrected, Tried,
 )  # fmt: skip
 
 
@@ -271,6 +279,7 @@ class Record:
     cure: Cured | None = None  # the last one
     passing: Sha | None = None  # a tip where it is gone, and nobody knows by what
     partly: Partly | None = None  # the last one, if some of its cases pass
+    stuck: Stuck | None = None  # nobody can run its cases
     branches: tuple[Standing, ...] = ()
     missing: bool = False  # the stable branches were asked for the fix
     accepted: Accepted | None = None
@@ -285,6 +294,8 @@ class Record:
     def note(self) -> str:
         """What a list says beside the state."""
         match self.state:
+            case _ if self.stuck and self.state.live:
+                return f"not run any more: {self.stuck.why}"
             case State.ACCEPTED if self.accepted:
                 return f"until {self.accepted.until}, {self.accepted.owner}"
             case State.FIXED | State.STABLE if self.cure:
@@ -309,6 +320,19 @@ def replay(history: Iterable[Happened]) -> Record:
     for happened in history:
         record = after(record, happened.event, happened.at)
     return record
+
+
+CORRECTED = "corrected"
+"""What became of a report that named the wrong commit, as a person said and runs showed."""
+
+
+def became(history: Sequence[Happened], place: int) -> str:
+    """What became of the report that the event at a place of the history set aside for a new search: `CORRECTED`, or
+    the state that it had come to."""
+    event = history[place].event
+    if isinstance(event, Corrected) and event.instead is not None:
+        return CORRECTED
+    return str(replay(history[:place]).state)
 
 
 def after(record: Record, event: Event, now: float) -> Record:
@@ -350,6 +374,8 @@ def _step(record: Record, event: Event) -> Record:
             return replace(record, passing=event.tip.commit)
         case Partly() if followed:
             return replace(record, partly=event if event.passing else None)
+        case Stuck() if followed:
+            return replace(record, stuck=event if event.why else None)
         case Surveyed() if state.mended:
             branches = event.branches
             done = any(standing.cured for standing in branches) and all(standing.settled for standing in branches)

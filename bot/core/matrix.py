@@ -128,6 +128,12 @@ def cases(
     return tuple(found)
 
 
+def sweeps(part: Sweep, case: Case) -> bool:
+    """Whether a sweep runs cases of this one's profile, direction and method."""
+    named = case.profile in part.profiles and case.direction in part.directions
+    return named and _fits(case.profile, part.methods.get(case.method, ()))
+
+
 def _fits(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 

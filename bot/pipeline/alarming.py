@@ -85,8 +85,9 @@ def _world(config: Config, work: Path, store: Store, doing: Doing) -> World:
 
 
 def _drifted(store: Store) -> str:
-    """What fails since the toolchain changed: the first of it, and how much more there is."""
-    found = [known.drift for known in store.drifts.known() if known.drift.kind is drift.Kind.TOOLCHAIN]
+    """What fails since the toolchain changed, alone or with something else: the first of it, and how much more."""
+    ours = (drift.Kind.TOOLCHAIN, drift.Kind.BOTH)
+    found = [known.drift for known in store.drifts.known() if known.drift.kind in ours]
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     return found[0].said + more if found else ""
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from bot.build.builder import Builder
 from bot.config import Config
+from bot.core.succession import Release
 from bot.errors import InfraError, UserError
 from bot.host.executor import Remote
 from bot.host.git import Repository
@@ -155,17 +157,27 @@ def in_use(repository: Repository, baseline: Baseline, store: Store) -> Baseline
     return replace(baseline, ref=used.ref)
 
 
-def having(bench: Bench, cases: Iterable[Case]) -> Bench:
+def having(bench: Bench, cases: Iterable[Case], names: Mapping[str, str] = {}) -> Bench:
     """The bench with the releases, too, that cases name and that are baselines no more (`watch.releases`): as the watch
-    had them last."""
-    rig = bench.rig
-    gone = {case.baseline for case in cases if case.baseline} - set(rig.baselines)
-    found = {name: bench.store.releases.last(name) for name in gone}
+    had them last, else as a report calls them in its `names`. Installed ones cannot be had so."""
+    gone = {case.baseline for case in cases if case.baseline} - set(bench.rig.baselines)
+    found = {name: bench.store.releases.last(name) or _named(bench, name, names.get(name)) for name in gone}
     more = {name: release for name, release in found.items() if release is not None}
-    if not more:
-        return bench
-    baselines = {**rig.baselines, **{name: Baseline(name, ref=release.ref) for name, release in more.items()}}
-    refs = {**rig.refs, **{name: release.sha for name, release in more.items()}}
+    return having_releases(bench, more.values()) if more else bench
+
+
+def _named(bench: Bench, name: str, ref: str | None) -> Release | None:
+    """The release that a report calls so; None: it names an installed binary, or the clone has lost it."""
+    with suppress(UserError):
+        return Release(name, ref, bench.repository.resolve(ref), bench.store.clock()) if ref else None
+    return None
+
+
+def having_releases(bench: Bench, releases: Iterable[Release]) -> Bench:
+    """The bench with these releases as what their baselines are."""
+    rig, there = bench.rig, list(releases)
+    baselines = {**rig.baselines, **{one.baseline: Baseline(one.baseline, ref=one.ref) for one in there}}
+    refs = {**rig.refs, **{one.baseline: one.sha for one in there}}
     return replace(bench, rig=replace(rig, baselines=baselines, refs=refs))
 
 

@@ -10,11 +10,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
-from bot.core.drift import Candidate, Drift, Says, candidate, changes, grouped, kind, passed
+from bot.core.drift import Candidate, Drift, Releases, Says, Seen, asked, candidate, changes, grouped, kind, passed
 from bot.core.lifecycle import State
+from bot.core.succession import Release
 from bot.core.verdict import FAILURES
+from bot.errors import InfraError, UserError
 from bot.model import Case, Inventory, Outcome, Run, Sha, Signature, Test
-from bot.pipeline.bench import Bench, toolchain
+from bot.pipeline.bench import Bench, having_releases, toolchain
 from bot.pipeline.following import brought
 from bot.pipeline.known import in_history, known
 from bot.pipeline.sweeping import performed, repeated
@@ -101,13 +103,55 @@ def stale(desk: Bench, case: Case, commit: Sha) -> Candidate | None:
 
 def drift_of(desk: Bench, tip: Tip, run: Run, last: Candidate) -> Drift:
     """A failing run at a tip, and its last good commit, which fails, too."""
-    case, releases = run.case, None
-    if case.baseline is not None:
-        then, now = (desk.store.releases.at(case.baseline, at) for at in (last.passed.at, desk.store.clock()))
-        releases = (then, now) if then and now else None
-    what, changed = kind(last.passed, desk.rig.setup(case), toolchain(desk, last.commit, case.target), releases)
+    case, failed = run.case, last.failed or last.passed
+    what, changed = kind(last.passed, failed, _releases(desk, case, last.passed, failed))
     signature = run.signature or Signature("unknown")
     return Drift(tip.branch, what, str(signature), signature.key, last.commit, tip.sha, (case.id,), changed)
+
+
+def told_apart(desk: Bench, branch: str, found: Mapping[Case, Candidate]) -> dict[Case, Candidate]:
+    """The same candidates, those anew of which toolchain and baseline changed together.
+
+    With the release that the baseline was then, what is built today tells which of the two it is. No other change can
+    be taken back: an old compiler or an old profile is not there any more.
+    """
+    again: dict[tuple[Sha, str, Sha], tuple[Release, list[Case]]] = {}
+    for case, last in found.items():
+        release = _then(desk, case, last.passed) if last.open_question else None
+        if release is None or last.failed is None:
+            continue
+        if not asked(desk.store.history(case), last.commit, last.passed.setup, last.failed.toolchain):
+            again.setdefault((last.commit, release.baseline, release.sha), (release, []))[1].append(case)
+    for (commit, name, _), (release, cases) in again.items():
+        desk.progress.say(
+            f"{branch}: the toolchain and baseline {name} changed together: {len(cases)} failing cases to run with "
+            f"{release.ref} on {commit[:12]}"
+        )
+        there = having_releases(desk, [release])
+        try:
+            made = performed(there, commit, tuple(cases))
+            repeated(there, commit, made, known(desk.config, in_history(desk.repository, commit)), branch)
+        except (UserError, InfraError) as error:  # then it is said that both changed
+            desk.progress.say(f"{branch}: {release.ref}: {error}")
+    changed = {case: stale(desk, case, found[case].commit) for _, cases in again.values() for case in cases}
+    return {**found, **{case: last for case, last in changed.items() if last is not None}}
+
+
+def _then(desk: Bench, case: Case, passed: Seen) -> Release | None:
+    """The release that a case's baseline was when a run passed, if nothing else of its setup changed since."""
+    for release in desk.store.releases.were(case.baseline) if case.baseline else ():
+        if having_releases(desk, [release]).rig.setup(case) == passed.setup:
+            return release
+    return None
+
+
+def _releases(desk: Bench, case: Case, passed: Seen, failed: Seen) -> Releases | None:
+    """What the baseline was when a run passed and is where one fails, if these are two."""
+    if case.baseline is None or passed.setup == failed.setup:
+        return None
+    exactly, now = _then(desk, case, passed), desk.store.releases.at(case.baseline, desk.store.clock())
+    then = exactly.ref if exactly else desk.store.releases.at(case.baseline, passed.at)
+    return Releases(then, now, alone=exactly is not None) if then and now and then != now else None
 
 
 def _good_before(desk: Bench, tip: Tip, failing: Iterable[Run]) -> tuple[dict[Case, Sha], dict[Case, Candidate]]:
@@ -143,7 +187,7 @@ def _good_before(desk: Bench, tip: Tip, failing: Iterable[Run]) -> tuple[dict[Ca
             about = known(desk.config, in_history(desk.repository, commit))
             made = performed(desk, commit, tuple(cases))
             repeated(desk, commit, made, about, tip.branch)
-    return good, drifts
+    return good, told_apart(desk, tip.branch, drifts)
 
 
 def _last(desk: Bench, tip: Tip, case: Case, tried: set[Sha], before: Callable[[Sha, Sha], bool]) -> Candidate | None:

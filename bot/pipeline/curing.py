@@ -28,7 +28,7 @@ from bot.model import (
     Tally,
     Test,
 )
-from bot.pipeline.bench import Bench, answers, of_today, toolchain
+from bot.pipeline.bench import Bench, answers, having, of_today, toolchain
 from bot.pipeline.hands import performer
 from bot.pipeline.investigate import Asked, investigate
 from bot.pipeline.tracking import thread
@@ -40,6 +40,11 @@ from bot.store.store import Entry, Store, number
 def report_of(entry: Entry) -> Report:
     """What the last search of a regression found, about the cases that are followed. Raises `UserError` if none did."""
     return replace(data.load(entry.report or "", entry.regression.id), regression=entry.regression)
+
+
+def cases_of(report: Report) -> tuple[Case, ...]:
+    """The cases of a report's regression, the one that was bisected first."""
+    return tuple(dict.fromkeys((report.case, *report.regression.cases)))
 
 
 def culprits(report: Report) -> dict[Sha, str]:
@@ -107,7 +112,9 @@ class Trial:
 
     @classmethod
     def of(cls, desk: Bench, report: Report) -> Trial:
-        return cls(desk, performer(desk, desk.rig), report)
+        """With the release that the case names, also where that is a baseline no more."""
+        there = having(desk, cases_of(report), report.names)
+        return cls(there, performer(there, there.rig), report)
 
     @property
     def times(self) -> int:
@@ -144,7 +151,7 @@ def cure(desk: Bench, record: Record, report: Report, tip: Sha, passing: int) ->
     The events come as they are found out, each to be noted before the next is asked for.
     """
     trial = Trial.of(desk, report).beside(tip)
-    at_tip = trial.tally(tip)
+    desk, at_tip = trial.desk, trial.tally(tip)
     if at_tip.bad or not at_tip.n:
         desk.progress.say(f"{report.regression.id}: fails {at_tip.bad} of {at_tip.n} at {tip[:12]}: it is not cured")
         return
@@ -213,7 +220,7 @@ def _newest_bad(desk: Bench, report: Report, tip: Sha) -> Sha:
 
 def standing(report: Report, latest: Mapping[Case, Run]) -> tuple[list[Run], list[Run]]:
     """(those that fail as the regression does, those that pass) of its cases that were run."""
-    mine = [latest[case] for case in dict.fromkeys((report.case, *report.regression.cases)) if case in latest]
+    mine = [latest[case] for case in cases_of(report) if case in latest]
     key = report.regression.signature.key
     failed = [run for run in mine if run.signature is not None and run.signature.key == key]
     return failed, [run for run in mine if run.outcome is Outcome.PASS]

@@ -50,11 +50,13 @@ def tell(store: Store, config: Config, repository: Repository, tip: Tip, say: Ca
 
 
 def _open(store: Store, config: Config, tip: Tip, say: Callable[[str], None]) -> list[digest.Open]:
-    """Regressions of a branch that wait to be mended, and of which a mail went out, oldest first."""
+    """Regressions of a branch that wait to be mended, and of which a mail went out, oldest first. Of those that nobody
+    can run any more it is not known whether they are in the candidate."""
     found = []
     for entry in store.regressions():
         told = reported(store, config, entry.regression.id).get(MAIL)
-        if entry.regression.branch == tip.branch and entry.state.live and told and told.state is Sending.SENT:
+        followed = entry.regression.branch == tip.branch and entry.state.live and entry.record.stuck is None
+        if followed and told and told.state is Sending.SENT:
             note = f" ({entry.record.note})" if entry.record.note else ""
             try:
                 found.append(digest.Open(report_of(entry), f"{entry.state}{note}", told.message_id))

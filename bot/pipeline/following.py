@@ -7,17 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from bot.core.lifecycle import Event, NotNowError, Record, Refuted, Reopened, State, due, partly
+from bot.core import stuck
+from bot.core.flaky import combined
+from bot.core.lifecycle import Event, NotNowError, Record, Refuted, Reopened, State, Stuck, due, partly
 from bot.errors import InfraError, UserError
-from bot.model import Case, Regression, Report, Run, Sha, Signature
+from bot.model import Case, Outcome, Regression, Report, Run, Sha, Signature
 from bot.pipeline import curing
-from bot.pipeline.bench import Bench
+from bot.pipeline.bench import Bench, having
+from bot.pipeline.known import in_history, known
+from bot.pipeline.sweeping import performed, repeated
+from bot.pipeline.together import lead
 from bot.pipeline.tracking import note
 from bot.report.story import told
 from bot.store.store import Entry
 from bot.watch.upstream import Tip
+from bot.worker import inventories
 
 
 def follow(desk: Bench, tip: Tip, runs: Iterable[Run], over: Callable[[], bool]) -> bool:
@@ -39,6 +46,11 @@ def follow(desk: Bench, tip: Tip, runs: Iterable[Run], over: Callable[[], bool])
 
 def _one(desk: Bench, tip: Sha, entry: Entry, latest: dict[Case, Run]) -> None:
     report, name = curing.report_of(entry), entry.regression.id
+    there = sides_of(desk, [entry])
+    can = stuck.able(curing.cases_of(report), replace(_there(desk, tip), baselines=there.rig.baselines))
+    if can and report.case not in can:  # its machine type is deleted, say: another case stands for it
+        report = replace(report, case=lead(replace(report.regression, cases=can)))
+    latest = {**latest, **_beyond(desk, there, tip, name, can)}
     failed, passing = curing.standing(report, latest)
     record = entry.record
     if curing.culprits(report):
@@ -55,6 +67,77 @@ def _one(desk: Bench, tip: Sha, entry: Entry, latest: dict[Case, Run]) -> None:
                 record = noted(desk, name, event)
     if expired := due(record, _today(desk), tip if failed else None):
         noted(desk, name, expired)
+
+
+def note_stuck(desk: Bench, tip: Tip) -> None:
+    """Note of each regression of a branch that waits to be mended if none of its cases can be run at the tip any more,
+    and if they can again. It stays as it is: that nobody can see it fail does not mend it."""
+    every = _there(desk, tip.sha)
+    for entry in desk.store.regressions():
+        if entry.regression.branch != tip.branch or not (entry.state.live or entry.state is State.ACCEPTED):
+            continue
+        cases = entry.regression.cases
+        if any(case.target in every.targets and case.target not in every.inventories for case in cases):
+            continue  # what was not built does not say which machine types it has
+        why = stuck.why(cases, replace(every, baselines=sides_of(desk, [entry]).rig.baselines))
+        before = entry.record.stuck
+        if why != (before.why if before else ""):
+            with suppress(UserError):  # a person decided otherwise at this moment
+                noted(desk, entry.regression.id, Stuck(tip.sha, why))
+
+
+def sides_of(desk: Bench, entries: Iterable[Entry]) -> Bench:
+    """The bench with the releases that the regressions' cases name, too, if they can be had: known, and built today."""
+    entries = list(entries)
+    cases = [case for entry in entries for case in entry.regression.cases]
+    gone = {(case.baseline, case.target) for case in cases if case.baseline and case.baseline not in desk.rig.baselines}
+    if not gone:
+        return desk
+    reports = (curing.report_of(entry) for entry in entries if entry.reported)
+    names = {name: called for report in reports for name, called in report.names.items()}
+    there = having(desk, cases, names)
+    lost = {name for name, target in sorted(gone) if name in there.rig.baselines and not _runs(there, name, target)}
+    return having(desk, (case for case in cases if case.baseline not in lost), names) if lost else there
+
+
+def _runs(desk: Bench, baseline: str, target: str) -> bool:
+    """Whether a baseline can be built for a target."""
+    build, inventory, why = inventories(desk.rig, desk.rig.refs[baseline], target)
+    desk.keep(build)
+    if inventory is None:
+        desk.progress.say(f"baseline {baseline}, a baseline no more: {why}")
+    return inventory is not None
+
+
+def _there(desk: Bench, tip: Sha) -> stuck.There:
+    """What there is to run cases with at a tip."""
+    config = desk.config
+    parts = ["each_tip"] + (["nightly"] if config.watch.nightly is not None else [])
+    return stuck.There(
+        targets=config.targets,
+        inventories=desk.store.inventories(tip),
+        profiles=desk.rig.profiles,
+        baselines=desk.rig.baselines,
+        exclude=known(config, in_history(desk.repository, tip)).exclude,
+        parts=[config.sweep(part) for part in parts],
+    )
+
+
+def _beyond(desk: Bench, there: Bench, tip: Sha, name: str, can: Iterable[Case]) -> dict[Case, Run]:
+    """The cases whose baseline is none any more, run with the release that it was last, as `there` has it: no sweep has
+    them, and they are what a regression is followed by. Raises `InfraError` if the machine failed one."""
+    cases = tuple(case for case in can if case.baseline and case.baseline not in desk.rig.baselines)
+    made = there.runs(tip, cases)
+    have = {run.case for run in made}
+    if missing := tuple(case for case in cases if case not in have):
+        names = dict.fromkeys(there.rig.baselines[case.baseline or ""].ref or "" for case in missing)
+        desk.progress.say(f"{name}: {len(missing)} cases to run with {', '.join(names)}, a baseline no more")
+        made += performed(there, tip, missing)
+    made += repeated(there, tip, made, known(desk.config, in_history(desk.repository, tip)), name)
+    runs = combined(made)
+    if lost := sum(run.outcome is Outcome.INFRA for run in runs):
+        raise InfraError(f"{lost} of its cases could not be run on this machine; tried again")
+    return {run.case: run for run in runs}
 
 
 def _partly(desk: Bench, tip: Sha, name: str, report: Report, record: Record, latest: dict[Case, Run]) -> Record:

@@ -8,6 +8,7 @@ from functools import partial
 
 from bot.build.diagnosis import place
 from bot.core.gate import FINDINGS, Kind
+from bot.core.lifecycle import became
 from bot.core.outbox import MAIL
 from bot.model import Build, BuildStatus, Commit, Sha
 from bot.report import data, seriespage
@@ -33,15 +34,18 @@ def sources(
         fix = fixes.get(kept.record.cure.commit) if kept.record.cure else None
         case = next((case for case in kept.regression.cases if (kept.regression.branch, case) in pasts), None)
         past = link(kept.regression.branch, case) if case else ""
-        of = digest(kept.regression, kept.opened, kept.blobs, letter, fix, past)
+        of = digest(kept.regression, kept.opened, kept.blobs, kept.finding, letter, fix, past)
         found.append(Source(kept.regression.id, kept.record, of, partial(_entry, store, kept, letter, fix, past)))
     return found
 
 
 def _entry(store: Store, kept: Kept, letter: Letter | None, fix: Commit | None, past: str) -> Entry:
-    report = replace(data.load(kept.report or "", kept.regression.id), regression=kept.regression)
+    name, history = kept.regression.id, kept.record.history
+    report = replace(data.load(kept.report or "", name), regression=kept.regression)
     eml, held = (store.letter(letter), letter.held) if letter else ("", ())
-    return Entry(report, kept.record, kept.opened, eml, held, kept.log, fix, past)
+    earlier = tuple((data.load(kept.read(blob), name), became(history, at)) for at, blob in kept.earlier)
+    searching = kept.finding is None
+    return Entry(report, kept.record, kept.opened, eml, held, kept.log, fix, past, earlier, searching)
 
 
 def posted_series(store: Store) -> list[SeriesSource]:

@@ -12,7 +12,7 @@ from bot.model import BadAtGoodEnd, FirstBad, MergeConflict, Outcome, Question, 
 from bot.pipeline.asking import not_run
 from bot.pipeline.bench import Bench
 from bot.pipeline.bisect import keep, other_side
-from bot.pipeline.breaking import drift_of, stale
+from bot.pipeline.breaking import drift_of, stale, told_apart
 from bot.pipeline.following import noted
 from bot.pipeline.hands import performer
 from bot.pipeline.investigate import Asked, investigate
@@ -54,6 +54,7 @@ def _drifted(desk: Bench, report: Report, runs: Sequence[Run]) -> None:
     last = stale(desk, case, report.good.sha) if isinstance(report.finding, BadAtGoodEnd) else None
     if run is None or last is None or last.says is not Says.BAD:
         return
+    last = told_apart(desk, regression.branch, {case: last})[case]
     drift = drift_of(desk, Tip(regression.branch, regression.bad), run, last)
     desk.store.drifts.change([drift], ())
     desk.progress.say(drift.said)

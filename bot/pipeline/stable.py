@@ -16,7 +16,7 @@ from bot.model import Outcome, Report, RevertOutcome, Sha
 from bot.pipeline import curing
 from bot.pipeline.bench import Bench
 from bot.pipeline.curing import Trial
-from bot.pipeline.following import noted
+from bot.pipeline.following import noted, sides_of
 from bot.store.store import Entry
 from bot.watch.upstream import Tip
 
@@ -42,8 +42,10 @@ def survey(desk: Bench, tips: Sequence[Tip], over: Callable[[], bool]) -> bool:
 
 def _one(desk: Bench, entry: Entry, tips: Iterable[Tip]) -> None:
     report, cure = curing.report_of(entry), entry.record.cure
-    if cure is None:
-        return
+    case = report.case
+    there = sides_of(desk, [entry]).rig
+    if cure is None or (case.baseline is not None and case.baseline not in there.baselines):
+        return  # what it failed against cannot be had any more: what was found until then stands
     before = {standing.branch: standing for standing in entry.record.branches}
     found = []
     for tip in tips:

@@ -23,6 +23,8 @@ from bot.store.replies import Fate
 from bot.store.store import Cycle, Store
 from bot.terminal import duration
 
+_STUCK = "it is followed again once that is back; `bot accept {id}` takes it from what is open"
+
 
 def status(config: Config, work: Path, *, check: bool = False) -> int:
     """Print what goes on, the last cycles, what there is on the disk, and what is open.
@@ -60,6 +62,9 @@ def status(config: Config, work: Path, *, check: bool = False) -> int:
         print(f"since {when(known.began)}: {line(known.drift.said, 600)}")
     if waiting := len(store.replies.commands(Fate.WAITING)):
         print(f"replies: {waiting} wait for their turn: `bot replies`")
+    for entry in entries:
+        if entry.record.stuck and entry.state.live:
+            print(f"{entry.regression.id}: {line(entry.record.note, 600)}; {_STUCK.format(id=entry.regression.id)}")
     print(f"regressions: {sum(e.state.live for e in entries)} open, {pending} still to be searched")
     return _check(config, store) if check else 0
 

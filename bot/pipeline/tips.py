@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from bot.core import matrix
 from bot.errors import InfraError, UserError
 from bot.model import Case, Expected, Regression, Report, Run, Sha
-from bot.pipeline.bench import Bench, having
+from bot.pipeline.bench import Bench
 from bot.pipeline.breaking import keep_drifts, what_broke
-from bot.pipeline.following import follow, reopened
+from bot.pipeline.following import follow, note_stuck, reopened, sides_of
 from bot.pipeline.histories import earlier
 from bot.pipeline.known import Known, in_history, known
 from bot.pipeline.losing import gone, told
@@ -19,6 +19,7 @@ from bot.pipeline.telling import say
 from bot.pipeline.tracking import accepted
 from bot.report.background import Background
 from bot.report.render import summary
+from bot.store.store import Entry
 from bot.watch.upstream import Tip, spread
 
 
@@ -87,6 +88,7 @@ def judge(
         regression = Regression("", signature, cases, good, tip.sha, tip.branch)
         kept = reopened(desk, tip, signature, good, cases) or desk.store.open_regression(regression)
         desk.progress.say(f"{tip.branch}: {kept.id}: {signature}: {len(cases)} cases fail, good at {good[:12]}")
+    note_stuck(desk, tip)
     trouble = _searched(desk, tip, runs, new, over) or trouble
     return follow(desk, tip, runs, over) or trouble
 
@@ -94,11 +96,11 @@ def judge(
 def _searched(desk: Bench, tip: Tip, runs: Sequence[Run], new: list[Report], over: Callable[[], bool]) -> bool:
     """Search what waits for it on a branch, until it is `over`; True if something could not be."""
     trouble, tried = False, set[str]()
-    while (pending := [r for r in _pending(desk, tip.branch) if r.id not in tried]) and not over():
+    while (waiting := [e for e in _pending(desk, tip.branch) if e.regression.id not in tried]) and not over():
+        pending = [entry.regression for entry in waiting]
         tried.add(pending[0].id)
         try:
-            there = having(desk, (case for waiting in pending for case in waiting.cases))
-            reports = searched(there, pending[0], runs, pending[1:])
+            reports = searched(sides_of(desk, waiting), pending[0], runs, pending[1:])
         except (UserError, InfraError) as error:  # it stays pending; the others are not to wait for it
             desk.progress.say(f"{pending[0].id}: could not be searched now: {error}")
             trouble = True
@@ -129,7 +131,8 @@ def _tell(desk: Bench, tip: Tip, swept: Swept, about: Known, *, news: bool) -> M
     return explained
 
 
-def _pending(desk: Bench, branch: str) -> list[Regression]:
-    """Regressions of a branch whose search has not ended, and that nobody accepted or took back meanwhile."""
-    entries = (e for e in desk.store.regressions() if e.finding is None and e.state.live)
-    return [entry.regression for entry in entries if entry.regression.branch == branch]
+def _pending(desk: Bench, branch: str) -> list[Entry]:
+    """Regressions of a branch whose search has not ended, whose cases can be run, and that nobody accepted or took back
+    meanwhile."""
+    entries = (e for e in desk.store.regressions() if e.finding is None and e.state.live and not e.record.stuck)
+    return [entry for entry in entries if entry.regression.branch == branch]

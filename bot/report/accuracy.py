@@ -13,7 +13,7 @@ from typing import Any
 
 from bot.core import calibration
 from bot.core.calibration import Bin, Searched
-from bot.core.lifecycle import Record, State
+from bot.core.lifecycle import CORRECTED, State
 from bot.model import FirstBad, FirstFixed, MergeConflict, Report
 from bot.report import render
 from bot.report.data import SCHEMA, finding_kind
@@ -22,6 +22,8 @@ from bot.report.safe import line
 
 ENOUGH = 20  # searches that named a commit, from which what they stated is compared with what came out
 _SIZE, _LEFT, _TOP = 240, 48, 16  # pixels: the square of the plot, and what is beside and above it
+WRONG = (str(State.RETRACTED), CORRECTED)
+"""What a report became that blamed the wrong commit."""
 _ENDINGS = {
     "first-bad": "a first bad commit, confirmed",
     "merge-conflict": "a merge whose parents are good, confirmed",
@@ -36,8 +38,9 @@ _ENDINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What of a search counts here. `stated`: after each step the weight of the likeliest commit, and whether that is
-    the one that was confirmed; None: it was not recorded."""
+    """What of a search counts here. `state`: what became of its report, `CORRECTED` or a `State`. `stated`: after each
+    step the weight of the likeliest commit, and whether that is the one that was confirmed, and was not wrong; None: it
+    was not recorded."""
 
     ending: str
     state: str
@@ -45,18 +48,18 @@ class Judged:
     stated: tuple[tuple[float, bool], ...] | None = None
 
 
-def judged(report: Report, record: Record) -> Judged:
-    """A search, as it is counted."""
+def judged(report: Report, became: str) -> Judged:
+    """A search, as it is counted; `became`: what became of its report."""
     commit, course = _commit(report), report.course
     stated = None
     if commit and course is not None:
-        stated = Searched.of(course, commit, retracted=record.state is State.RETRACTED).stated
-    return Judged(finding_kind(report.finding), str(record.state), bool(commit), stated)
+        stated = Searched.of(course, commit, wrong=became in WRONG).stated
+    return Judged(finding_kind(report.finding), became, bool(commit), stated)
 
 
-def page(searches: Sequence[tuple[Report, Record]], **how: Any) -> tuple[str, str]:
-    """The same of reports and records."""
-    return of_judged([judged(report, record) for report, record in searches], **how)
+def page(searches: Sequence[tuple[Report, str]], **how: Any) -> tuple[str, str]:
+    """The same of reports, and what became of them."""
+    return of_judged([judged(report, became) for report, became in searches], **how)
 
 
 def of_judged(
@@ -68,13 +71,15 @@ def of_judged(
     states = Counter(search.state for search in named)
     stated = [Searched(search.stated) for search in named if search.stated is not None]
     found = calibration.bins(stated) if len(stated) >= ENOUGH else ()
+    wrong = {kind: states[kind] for kind in WRONG}
     context: dict[str, Any] = {
         "searches": len(searches),
         "named": len(named),
         "stated": len(stated),
         "enough": ENOUGH,
         "endings": [(text, endings[kind]) for kind, text in _ENDINGS.items() if endings[kind]],
-        "states": [(str(state), states[str(state)]) for state in State if states[str(state)]],
+        "states": [(state, states[state]) for state in (*map(str, State), CORRECTED) if states[state]],
+        "wrong": wrong,
         "bins": [_row(of) for of in found],
         "picture": _plot(found, templates) if found else "",
         "made": now.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -83,8 +88,8 @@ def of_judged(
     }
     html = render.environment(templates).get_template("accuracy.html.j2").render(context)
     data = {
-        "schema": SCHEMA, "searches": len(searches), "endings": endings, "states": states, "stated": len(stated),
-        "calibration": [asdict(of) for of in found],
+        "schema": SCHEMA, "searches": len(searches), "endings": endings, "states": states, "wrong": wrong,
+        "stated": len(stated), "calibration": [asdict(of) for of in found],
     }  # fmt: skip
     return html, json.dumps(data, indent=1, sort_keys=True) + "\n"
 

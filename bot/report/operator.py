@@ -28,7 +28,8 @@ _WHAT = {
     Kind.DISK: "There is less free space than a build asks for, so nothing is built.",
     Kind.MAIL: "Mails are not taken by what they are handed to. They wait, and are tried for five days.",
     Kind.TOOLCHAIN: "Cases fail that passed before what builds QEMU here changed. Built anew, the commit on which they"
-    " passed fails as well: so no commit was searched, and nobody else is told.",
+    " passed fails as well: so no commit was searched, and nobody else is told. Where it says that both changed, what"
+    " the cases are run with became another, too, and it may be that instead.",
     Kind.BASELINE: "A new point release was run against the one that is the baseline. Something fails between them that"
     " nothing explains, so the old one stays.",
 }

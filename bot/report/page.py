@@ -44,11 +44,14 @@ class Entry:
     log: str = ""  # for `git bisect replay`
     fix: Commit | None = None  # of the record, if there is a clone to ask
     past: str = ""  # where the history of its case is, below the index
+    earlier: tuple[tuple[Report, str], ...] = ()  # reports until a new search, and what became of each
+    searching: bool = False  # the new search is not done: the report is the last of `earlier`
 
     @property
     def digest(self) -> str:
         """Of all that it holds."""
-        return digest(data.dump(self.report), self.opened, self.eml, self.held, self.log, self.fix, self.past)
+        reports = [data.dump(self.report), *(data.dump(report) + became for report, became in self.earlier)]
+        return digest(*reports, self.opened, self.eml, self.held, self.log, self.fix, self.past, self.searching)
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,7 +123,7 @@ def site(
         for source in (_source(entry) for entry in entries):
             about = _one(memory, source, settings, builds, same, templates=templates, now=now)
             heads.append(about["head"])
-            judged.append(accuracy.Judged(**about["judged"]))
+            judged += [accuracy.Judged(**one) for one in about["judged"]]
             leads = (builds(sha, target) for sha, target in about["builds"])
             logs |= {log.path: log for log in leads if log is not None}
         heads.sort(key=lambda head: (not head["live"], -(head["found"] or 0.0)))
@@ -174,7 +174,7 @@ def _one(
         entry = source.load()
         made = page(entry, settings, builds, templates=templates, now=now)
         about = {
-            "head": made.head, "builds": made.builds, "judged": asdict(accuracy.judged(entry.report, entry.record)),
+            "head": made.head, "builds": made.builds, "judged": [asdict(one) for one in _judged(entry)],
         }  # fmt: skip
         memory.write(source.id, {f"{source.id}/{name}": text for name, text in made.texts.items()}, of, about)
     return about
@@ -193,6 +193,12 @@ def _posted(
         memory.write(source.id, {f"{source.id}/{name}": text for name, text in texts.items()}, of, about)
     head: dict[str, Any] | None = about["head"]
     return head
+
+
+def _judged(entry: Entry) -> list[accuracy.Judged]:
+    """All searches of a regression that are over."""
+    last = [] if entry.searching else [(entry.report, str(entry.record.state))]
+    return [accuracy.judged(report, became) for report, became in (*entry.earlier, *last)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from bot.core.lifecycle import (
     Reopened,
     Retracted,
     Standing,
+    Stuck,
     Surveyed,
     Tried,
     Unnamed,
@@ -63,6 +64,10 @@ def told(event: Event) -> str:
             verb = "passes" if len(event.passing) == 1 else "pass"
             passing = f"{_cases(event.passing)} {verb}, " if event.passing else "none passes any more, "
             text = f"at {event.tip[:12]} {passing}{still}{' still' if event.passing else ''}"
+        case Stuck() if event.why:
+            text = f"at {event.tip[:12]} none of its cases can be run any more: {event.why}"
+        case Stuck():
+            text = f"its cases are run again, at {event.tip[:12]}"
         case Surveyed():
             text = "; ".join(_branch(standing) for standing in event.branches)
         case Reopened():

@@ -29,6 +29,7 @@ from bot.core.lifecycle import (
     Reopened,
     Retracted,
     State,
+    Stuck,
     Surveyed,
     Tried,
     Unnamed,
@@ -168,6 +169,8 @@ def _label(event: Event) -> tuple[str, str]:
         case Partly():
             passing, every = len(event.passing), len(event.passing) + len(event.failing)
             return ("skip", f"{passing} of {every} cases pass") if passing else ("bad", "all cases fail again")
+        case Stuck():
+            return ("bar", "not run any more") if event.why else ("bar", "run again")
         case Surveyed():
             waiting = sum(not branch.settled for branch in event.branches)
             return ("skip", f"stable branches: {waiting} to mend") if waiting else ("best", "stable branches: all well")

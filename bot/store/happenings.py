@@ -24,6 +24,17 @@ def put(connection: Connection, regression: int, at: float, event: Event, report
     connection.execute(insert(_TABLE), row)
 
 
+def set_aside(connection: Connection, regression: int | None = None) -> dict[int, tuple[tuple[int, str], ...]]:
+    """The reports that events set aside, as (place of the event in its history, blob), by regression."""
+    query = select(_TABLE.c.regression, _TABLE.c.report).order_by(_TABLE.c.id)
+    if regression is not None:
+        query = query.where(_TABLE.c.regression == regression)
+    events: dict[int, list[str | None]] = {}
+    for key, report in connection.execute(query):
+        events.setdefault(key, []).append(report)
+    return {key: tuple((at, blob) for at, blob in enumerate(blobs) if blob) for key, blobs in events.items()}
+
+
 def of(connection: Connection, regression: int) -> tuple[Happened, ...]:
     """What happened to one regression, oldest first."""
     return all_of(connection, regression).get(regression, ())

@@ -42,10 +42,14 @@ class Releases:
 
     def last(self, baseline: str) -> Release | None:
         """The release that a baseline is, or was last; None: it was none yet."""
+        return next(iter(self.were(baseline)), None)
+
+    def were(self, baseline: str) -> list[Release]:
+        """The releases that a baseline is or was, the last one first; one that it was twice is there twice."""
         query = select(_TABLE).where(_TABLE.c.baseline == baseline, _TABLE.c.used.is_not(None))
         with self._write() as connection:
-            row = connection.execute(query.order_by(_TABLE.c.id.desc())).mappings().first()
-        return None if row is None else _release(row)
+            rows = connection.execute(query.order_by(_TABLE.c.id.desc())).mappings().all()
+        return [_release(row) for row in rows]
 
     def drop(self, others: Collection[str]) -> None:
         """Note that those are no baselines any more which are none of the `others`."""

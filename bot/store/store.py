@@ -57,6 +57,7 @@ class Entry:
     record: Record  # what became of it
     finding: str | None
     blobs: tuple[str | None, str | None]  # of report and log; equal ones, equal texts
+    earlier: tuple[tuple[int, str], ...]  # reports that were set aside: (place in the record's history, blob)
     read: Callable[[str], str] = field(repr=False, compare=False)
 
     @property
@@ -382,6 +383,7 @@ class Store:
         with self._write() as connection:
             rows = connection.execute(query).mappings().all()
             histories = happenings.all_of(connection, only)
+            earlier = happenings.set_aside(connection, only)
         found = [
             Entry(
                 regression=_REGRESSION.validate_json(row["data"]),
@@ -389,6 +391,7 @@ class Store:
                 record=replay(histories.get(row["number"], ())),
                 finding=row["finding"],
                 blobs=(row["report"] or None, row["log"] or None),
+                earlier=earlier.get(row["number"], ()),
                 read=self._blob,
             )
             for row in rows

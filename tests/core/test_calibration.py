@@ -12,11 +12,11 @@ from bot.model import Course, CourseRow
 RIGHT, WRONG = "a" * 40, "b" * 40
 
 
-def search(*stated: tuple[float, bool], retracted: bool = False, phase: str = "search") -> Searched:
+def search(*stated: tuple[float, bool], wrong: bool = False, phase: str = "search") -> Searched:
     rows = tuple(
         CourseRow(phase, "", (), 1, (), (1.0,), 0.0, RIGHT if right else WRONG, share) for share, right in stated
     )
-    return Searched.of(Course(10, rows), RIGHT, retracted=retracted)
+    return Searched.of(Course(10, rows), RIGHT, wrong=wrong)
 
 
 def test_a_search_counts_once_in_each_bin() -> None:
@@ -34,7 +34,7 @@ def test_the_interval_is_wilsons() -> None:
 
 
 def test_what_was_taken_back_was_wrong_and_a_confirmation_states_nothing() -> None:
-    (found,) = bins([search((0.8, True), retracted=True)])
+    (found,) = bins([search((0.8, True), wrong=True)])
     assert found.right == 0.0
     assert bins([search((0.99, True), phase="confirmation")]) == ()
     assert bins([]) == ()

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bot.core.drift import Drift, Kind, Says, Seen, candidate, changes, grouped, kind, passed
+from bot.core.drift import Drift, Kind, Releases, Says, Seen, asked, candidate, changes, grouped, kind, passed
 from bot.model import Outcome
 
 A, B = "a" * 40, "b" * 40
@@ -50,21 +50,75 @@ def test_commits_that_passed_newest_run_first() -> None:
     assert passed([Seen(A, "s", "", P), Seen(B, "s", "", P), Seen("c", "s", "", F), Seen(A, "t", "", P)]) == (A, B)
 
 
-KINDS: dict[str, tuple[str, str, tuple[str, str] | None, Kind, str]] = {
+APART: dict[str, tuple[list[tuple[str, str, Outcome]], tuple[str, str], tuple[str, str]]] = {
+    # runs, setup and toolchain of the one that passed, and of the one that fails, which say what is to blame
+    "the toolchain alone changed": ([("s", OLD, P), ("s", NEW, F)], ("s", OLD), ("s", NEW)),
+    "the setup alone changed": ([("r", NEW, P), ("s", NEW, F)], ("r", NEW), ("s", NEW)),
+    "both changed": ([("r", OLD, P), ("s", NEW, F)], ("r", OLD), ("s", NEW)),
+    "both changed, and the old setup fails today": (
+        [("r", OLD, P), ("s", NEW, F), ("r", NEW, F)], ("r", OLD), ("r", NEW),
+    ),
+    "both changed, and the old setup passes today": (
+        [("r", OLD, P), ("s", NEW, F), ("r", NEW, P)], ("r", NEW), ("s", NEW),
+    ),
+    "both changed, and it comes and goes with the old setup": (
+        [("r", OLD, P), ("s", NEW, F), ("r", NEW, F), ("r", NEW, P)], ("r", OLD), ("s", NEW),
+    ),
+    "both changed, and the new setup failed with the old toolchain": (
+        [("r", OLD, P), ("s", OLD, F), ("s", NEW, F)], ("r", OLD), ("s", OLD),
+    ),
+    "with today's setup it passed, long before another came": (
+        [("s", OLD, P), ("r", OLD, P), ("s", NEW, F)], ("s", OLD), ("s", NEW),
+    ),
+    "another failure of old says nothing of today": (
+        [("r", OLD, P), ("q", OLD, F), ("s", NEW, F)], ("r", OLD), ("s", NEW),
+    ),
+    "the machine failed": ([("r", OLD, P), ("s", NEW, F), ("r", NEW, Outcome.INFRA)], ("r", OLD), ("s", NEW)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", APART)
+def test_what_is_to_blame_is_what_differs_in_least(case: str) -> None:
+    runs, before, now = APART[case]
+    seen = [Seen(A, setup, tools, outcome, at) for at, (setup, tools, outcome) in enumerate(runs)]
+    found = candidate(seen, A, "s", NEW)
+    assert found is not None and found.failed is not None
+    assert (found.passed.setup, found.passed.toolchain) == before
+    assert (found.failed.setup, found.failed.toolchain) == now
+    assert found.open_question == (before == ("r", OLD) and now == ("s", NEW))
+
+
+def test_whether_it_was_asked() -> None:
+    seen = [Seen(A, "s", NEW, F), Seen(A, "r", NEW, Outcome.INFRA)]
+    assert asked(seen, A, "s", NEW)
+    assert not asked(seen, A, "r", NEW) and not asked(seen, A, "s", OLD) and not asked(seen, B, "s", NEW)
+
+
+KINDS: dict[str, tuple[str, str, Releases | None, Kind, str]] = {
     "a compiler": ("s", OLD, None, Kind.TOOLCHAIN, "toolchain: gcc 12 (1) then, gcc 13 (2) now"),
     "one that nobody noted": ("s", "", None, Kind.TOOLCHAIN, "toolchain: not known then, gcc 13 (2) now"),
-    "a release": ("r", NEW, ("v10.0.13", "v10.0.14"), Kind.BASELINE, "baseline: v10.0.13 then, v10.0.14 now"),
-    "something else": ("r", NEW, ("v10.0.13", "v10.0.13"), Kind.SETUP, "what the case is run with"),
-    "nobody knows which release": ("r", NEW, None, Kind.SETUP, "what the case is run with"),
-    "both": ("r", OLD, ("v1.0.1", "v1.0.2"), Kind.TOOLCHAIN, "gcc 13 (2) now; baseline: v1.0.1 then, v1.0.2 now"),
-}
+    "a release": ("r", NEW, Releases("v1.0.1", "v1.0.2"), Kind.BASELINE, "baseline: v1.0.1 then, v1.0.2 now"),
+    "something else": (
+        "r", NEW, None, Kind.SETUP, "what the case is run with (its profile, options, or the baseline's binary)",
+    ),
+    "a release, and something else": (
+        "r", NEW, Releases("v1.0.1", "v1.0.2", alone=False), Kind.SETUP,
+        "baseline: v1.0.1 then, v1.0.2 now; and what the case is run with (its profile, options, or the baseline's "
+        "binary)",
+    ),
+    "both": (
+        "r", OLD, Releases("v1.0.1", "v1.0.2"), Kind.BOTH,
+        "toolchain: gcc 12 (1) then, gcc 13 (2) now; baseline: v1.0.1 then, v1.0.2 now; both changed, and no run tells "
+        "which of them it is",
+    ),
+    "nothing that is known": ("s", NEW, None, Kind.SETUP, "what was not recorded"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", KINDS)
 def test_what_changed(case: str) -> None:
     setup, tools, releases, wanted, words = KINDS[case]
-    found, text = kind(Seen(A, setup, tools, P), "s", NEW, releases)
-    assert found is wanted and words in text
+    assert kind(Seen(A, setup, tools, P), Seen(A, "s", NEW, F), releases) == (wanted, words)
 
 
 ONE = Drift("master", Kind.TOOLCHAIN, "ramblock ram pc.ram", "1234", A, B, ("c1", "c2"), "toolchain: x then, y now")

@@ -27,11 +27,13 @@ from bot.core.lifecycle import (
     Retracted,
     Standing,
     State,
+    Stuck,
     Surveyed,
     Tried,
     Unnamed,
     Way,
     after,
+    became,
     due,
     moot,
     overtaken,
@@ -51,6 +53,7 @@ WRONG = Refuted(FIX, "it fails 3 of 3")
 CURE = Cured(FIX, Way.NAMED, (Tally(PARENT, 10, 10),), Tally(FIX, 0, 10), Tally(TIP, 0, 10))
 GONE = Unnamed(Tally(TIP, 0, 10), "the search named no commit")
 PARTLY, NONE_PASSES = Partly(TIP, ("a",), ("b", "c")), Partly(TIP, (), ("a", "b", "c"))
+STUCK, RUNS = Stuck(TIP, "pc-q35-2.4 is deleted"), Stuck(TIP, "")
 AGAIN = Reopened(FIX, TIP)
 ACCEPT = Accepted("Ann <ann@example.org>", "2026-12-31", "the old release is wrong", "bob")
 EXPIRE = Expired("Ann <ann@example.org>", "2026-12-31", "the old release is wrong")
@@ -102,6 +105,12 @@ TABLE: list[tuple[str, tuple[Event, ...], Event, dict[str, Any] | str]] = [
     ("they fail again", (PARTLY,), NONE_PASSES, {"state": State.OPEN, "partly": None, "note": ""}),
     ("some pass, and then all", (PARTLY,), CURE, {"state": State.FIXED, "partly": None}),
     ("some cases of what is fixed", (CURE,), PARTLY, "it is fixed"),
+    ("nobody can run it", (CLAIM,), STUCK,
+     {"state": State.POSTED, "stuck": STUCK, "wanted": None, "note": "not run any more: pc-q35-2.4 is deleted"}),
+    ("nobody can run what is accepted", (ACCEPT,), STUCK,
+     {"state": State.ACCEPTED, "note": "until 2026-12-31, Ann <ann@example.org>"}),
+    ("it is run again", (STUCK,), RUNS, {"state": State.OPEN, "stuck": None, "note": ""}),
+    ("nobody can run what is fixed", (CURE,), STUCK, "it is fixed"),
     ("missing in a stable branch", (CURE,), MISSING, {"state": State.FIXED, "missing": True, "mails": 3}),
     ("still missing", (CURE, MISSING), MISSING, {"state": State.FIXED, "mails": 3}),
     ("picked", (CURE, MISSING), DONE, {"state": State.STABLE, "mails": 4}),
@@ -180,6 +189,21 @@ def test_each_state_has_one_mail_with_a_number_of_its_own(events: tuple[Event, .
     wanted = replay(happened(*events)).wanted
     assert wanted is not None
     assert (wanted.kind, wanted.seq, wanted.event) == (kind, seq, events[-1])
+
+
+@pytest.mark.parametrize(
+    ("events", "what"),
+    [
+        ((CORRECT,), "corrected"),
+        ((NAMED,), "open"),
+        ((CURE, AGAIN), "fixed"),
+        ((CURE, DONE, AGAIN), "fixed in stable"),
+        ((CURE, AGAIN, CORRECT), "corrected"),
+    ],
+    ids=["another commit brought it", "it blamed no one commit", "it came again", "in stable", "it came again, wrong"],
+)
+def test_what_became_of_the_report_until_a_new_search(events: tuple[Event, ...], what: str) -> None:
+    assert became(happened(*events, RETRACT), len(events) - 1) == what
 
 
 def test_it_is_asked_again_the_day_after() -> None:
@@ -281,7 +305,7 @@ def test_partial_cures_are_noted_once_a_change(
 
 EVENT = st.sampled_from(
     [CLAIM, ANOTHER, WRONG, CURE, GONE, PARTLY, NONE_PASSES, MISSING, DONE, AGAIN, ACCEPT, EXPIRE, RETRACT, DISPUTE,
-     BESIDE, CORRECT, NAMED, TRIED, OFFER]
+     BESIDE, CORRECT, NAMED, TRIED, OFFER, STUCK, RUNS]
 )  # fmt: skip
 
 

@@ -143,7 +143,8 @@ def test_a_cycle_that_hangs(here: Place, there: Sink) -> None:
 
 def test_what_an_upgrade_broke_is_for_the_operator_alone(here: Place, there: Sink) -> None:
     drift = Drift("master", drifts.Kind.TOOLCHAIN, "ramblock ram", "1", "a" * 40, "b" * 40, ("c",), "toolchain: x, y")
-    others = [replace(drift, kind=kind, changed=kind) for kind in drifts.Kind if kind is not drifts.Kind.TOOLCHAIN]
+    ours = (drifts.Kind.TOOLCHAIN, drifts.Kind.BOTH)
+    others = [replace(drift, kind=kind, changed=kind) for kind in drifts.Kind if kind not in ours]
     here.store.drifts.change(others, ())
     here.look(there.port)
     assert there.mails == [], "what was told with the release, or was configured"
@@ -155,6 +156,11 @@ def test_what_an_upgrade_broke_is_for_the_operator_alone(here: Place, there: Sin
     here.store.drifts.change([], [drift, replace(drift, signature_key="2")])
     here.look(there.port)
     assert subjects(there)[1:] == ["cases fail since the toolchain changed: over"]
+    here.clock.now += HOUR
+    here.store.drifts.change([replace(drift, kind=drifts.Kind.BOTH, changed="both changed")], ())
+    here.look(there.port)
+    assert subjects(there)[2:] == ["cases fail since the toolchain changed"]
+    assert b"both changed; no commit is to blame" in there.mails[2].data.replace(b"=\r\n", b"")
 
 
 def test_a_release_that_waits_for_a_person(here: Place, there: Sink) -> None:

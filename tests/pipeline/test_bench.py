@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,10 @@ def test_a_release_that_is_a_baseline_no_more_is_had_for_what_waits(tmp_path: Pa
     desk.store.releases.drop({"v11.3"})
     assert desk.store.releases.used() == {}
     assert having(desk, [case]).rig.refs == {"v11.2": history["a"]}
+    other = replace(case, baseline="old")
+    assert having(desk, [other], {"old": "qemu-7.2.22 (/usr/bin/qemu-system-x86_64)"}) is desk, "it was installed"
+    assert having(desk, [other], {"old": "v1.0.0"}) is desk, "the clone lost it"
+    assert having(desk, [other], {"old": "v11.2.0"}).rig.refs == {"old": history["a"]}, "as a report calls it"
 
 
 def test_the_newest_point_release_of_a_stable_branch(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from bot.errors import UserError
 from bot.host.git import Repository
 from bot.pipeline import digesting, sending
 from bot.watch.upstream import Tip
-from tests.core.test_lifecycle import CURE, RETRACT
+from tests.core.test_lifecycle import CURE, RETRACT, STUCK
 from tests.pipeline.test_tracking import Desk
 from tests.report.test_mail import golden
 from tests.testing.history import draw, git
@@ -66,6 +66,12 @@ def test_one_mail_for_each_candidate(desk: Desk, branch: Branch) -> None:
     first, second = desk.items(DIGEST)
     assert first.held[-1].startswith("superseded") and second.state is State.HELD
     assert sending.chosen(desk.store, DIGEST, None) == [second]
+
+
+def test_what_nobody_can_run_is_not_told_as_open(desk: Desk, branch: Branch) -> None:
+    desk.note(STUCK)
+    branch.candidate(1)
+    assert branch.tell(desk) == []
 
 
 def test_silence(desk: Desk, branch: Branch, tmp_path: Path) -> None:

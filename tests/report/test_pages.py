@@ -16,7 +16,7 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 
 import pytest
 
-from bot.core.lifecycle import Claimed, Event, Record
+from bot.core.lifecycle import Claimed, Event
 from bot.host import web
 from bot.model import Case, Direction, Log, Reason, Report, SeriesReport, Sha, Weight
 from bot.report import accuracy, seriespage, site
@@ -104,9 +104,7 @@ def posted_series() -> list[seriespage.Entry]:
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("pages")
     make(out, *world(), series=posted_series())
-    html, _ = accuracy.page(
-        [(report, Record()) for report in many()], templates=TEMPLATES, now=NOW, twin="accuracy.json"
-    )
+    html, _ = accuracy.page([(report, "open") for report in many()], templates=TEMPLATES, now=NOW, twin="accuracy.json")
     (out / "many.html").write_text(html)
     html, _ = ill(EVIL)
     (out / "ill.html").write_text(html)

@@ -12,7 +12,7 @@ import pytest
 
 from bot.core.lifecycle import Accepted, Claimed, Event, Happened, Record, Refuted, Reopened, Surveyed, replay
 from bot.report import timeline
-from tests.core.test_lifecycle import CURE, NONE_PASSES, PARTLY
+from tests.core.test_lifecycle import CURE, NONE_PASSES, PARTLY, RUNS, STUCK
 from tests.report.test_mail import TEMPLATES
 from tests.testing import reports
 
@@ -55,6 +55,13 @@ def test_a_partial_cure_is_a_moment() -> None:
     tip = PARTLY.tip[:12]
     assert moments[-2].told == f"at {tip} 1 case (a) passes, 2 cases (b, c) fail still"
     assert moments[-1].told == f"at {tip} none passes any more, 3 cases (a, b, c) fail"
+
+
+def test_that_nobody_can_run_it_is_a_moment() -> None:
+    moments = timeline.moments(reports.first_bad(), record(STUCK, RUNS), OPENED)
+    assert [moment.label for moment in moments[-2:]] == ["not run any more", "run again"]
+    assert moments[-2].told == f"at {STUCK.tip[:12]} none of its cases can be run any more: {STUCK.why}"
+    assert moments[-1].told == f"its cases are run again, at {STUCK.tip[:12]}"
 
 
 def test_places_follow_the_time_and_the_band_has_no_gap() -> None:

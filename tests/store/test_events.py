@@ -33,6 +33,7 @@ from tests.core.test_lifecycle import (
     OFFER,
     PARTLY,
     RETRACT,
+    STUCK,
     TRIED,
     WRONG,
 )
@@ -56,7 +57,8 @@ def test_every_kind_of_event_is_read_as_it_was_written(tmp_path: Path) -> None:
     store.open_regression(Regression("", SIGNATURE, (CASE,), A, B))
     record = store.regressions()[0].record
     events: list[Event] = [
-        ACCEPT, EXPIRE, CLAIM, WRONG, OFFER, TRIED, DISPUTE, CORRECT, GONE, PARTLY, CURE, MISSING, DONE, AGAIN, RETRACT
+        ACCEPT, EXPIRE, CLAIM, WRONG, OFFER, TRIED, DISPUTE, CORRECT, GONE, PARTLY, STUCK, CURE, MISSING, DONE, AGAIN,
+        RETRACT,
     ]  # fmt: skip
     assert {type(event) for event in events} == {type(event) for event in EVENT.elements}  # type: ignore[attr-defined]
     for event in events:
@@ -116,6 +118,7 @@ def test_what_is_searched_anew_keeps_the_report_until_then(tmp_path: Path) -> No
     with sqlite3.connect(tmp_path / "bot.db") as connection:
         (blob,) = connection.execute("SELECT report FROM events WHERE kind = 'reopened'").fetchone()
     assert store.blobs.get(blob) == '{"first": 1}'
+    assert store.regressions()[0].earlier == ((1, blob),), "the event after CURE"
 
 
 @pytest.mark.parametrize("statement", ["UPDATE events SET at = 0", "DELETE FROM events"])

@@ -84,6 +84,11 @@ def dev_c(added: Sequence[str], remark: str = "") -> str:
     return f"/* {remark} */\n{apart}const char *added[] = {{ {words}0 }};\n"
 
 
+def main_c(qemu: Path) -> str:
+    """The file that says which QEMU is behind the wrapper."""
+    return _MAIN.replace("%s", str(qemu))
+
+
 BROKEN = "int does not compile\n"
 
 
@@ -93,7 +98,7 @@ def history(path: Path, *commits: Sequence[str] | str, first: Sequence[str] = GO
     A commit is arguments, or the text of a file that breaks the build.
     """
     files: dict[str, str | bytes | None] = {k: v for k, v in FILES.items() if not k.startswith("pc-bios/")}
-    files |= {"main.c": _MAIN.replace("%s", str(QEMU)), "dev.c": dev_c(first, "first"), "VERSION": "7.2.0\n"}
+    files |= {"main.c": main_c(QEMU), "dev.c": dev_c(first, "first"), "VERSION": "7.2.0\n"}
     project = Project(path, files)
     shas = [project.first]
     for number, commit in enumerate(commits, 1):
