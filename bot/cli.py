@@ -96,11 +96,11 @@ def bot(context: click.Context, path: Path | None, place: Path, overrides: tuple
 
 
 @contextmanager
-def _watching() -> Iterator[Progress]:
+def _watching(log: str = "auto") -> Iterator[Progress]:
     """The progress display, closed on every way out."""
     from bot.terminal import Live, progress
 
-    display = progress()
+    display = progress(log)
     try:
         yield display
     finally:
@@ -115,8 +115,12 @@ def _watching() -> Iterator[Progress]:
 @click.option(
     "--once", is_flag=True, help="One cycle, then exit: 0 nothing new, 10 a new regression, 131 could not test."
 )
+@click.option(
+    "--log", type=click.Choice(["auto", "json"]), default="auto", show_default=True,
+    help="What standard error gets: what a person reads, or a JSON object a line.",
+)  # fmt: skip
 @click.pass_obj
-def run(settings: Settings, once: bool) -> int:
+def run(settings: Settings, once: bool, log: str) -> int:
     """Watch upstream: fetch, build new commits, smoke them, bisect what broke, write reports.
 
     Without --once it goes on, a cycle every watch.every, until it is stopped; SIGHUP has it read the configuration
@@ -127,7 +131,7 @@ def run(settings: Settings, once: bool) -> int:
 
     reread = threading.Event()
     signal.signal(signal.SIGHUP, lambda *_: reread.set())
-    with _watching() as watcher:
+    with _watching(log) as watcher:
         return daemon.run(settings.config, settings.work(), watcher, _stopping(), reread, once=once)
 
 
