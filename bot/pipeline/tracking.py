@@ -28,6 +28,7 @@ from bot.core.lifecycle import (
 )
 from bot.core.outbox import GITLAB, MAIL, Item
 from bot.core.outbox import State as Sending
+from bot.core.tracker import addresses
 from bot.core.verdict import failed
 from bot.data import data_dir
 from bot.errors import UserError
@@ -122,6 +123,13 @@ def thread(store: Store, config: Config, regression_id: str) -> str:
     items = store.outbox.items(number(regression_id))
     first = (i for i in items if i.destination == MAIL and i.kind in kinds and i.state is there.state)
     return next(first).message_id
+
+
+def issue(store: Store, regression_id: str) -> str:
+    """The URL of the issue that was opened for a regression; "" if none was, or only one for trials."""
+    items = store.outbox.items(number(regression_id))
+    said = [i.said for i in items if i.destination == GITLAB and i.state is Sending.SENT and not i.test]
+    return next((url for text in said for url in addresses(text)), "")
 
 
 def _destinations(wanted: Wanted, told: Iterable[str], items: Iterable[Item]) -> frozenset[str]:
