@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TextIO
 
 from rich import live
@@ -17,6 +20,8 @@ from rich.text import Text
 from bot.core.plain import clean
 
 _EVERY = 20.0  # seconds between two plain lines about the same piece of work
+_ABOUT = re.compile(r"([rs]\d{4,}|operator|mail|gitlab): ")
+"""What a line is about, where it begins with that: a regression, a series, the operator's troubles, a destination."""
 _PIECES = 64  # that are told apart: more than anybody does at once
 
 
@@ -32,12 +37,14 @@ class Plain:
         self._lock = threading.Lock()
         self._pieces: dict[str, tuple[float, float]] = {}  # what is done: when it began, when it was last told
 
-    def _line(self, text: str) -> None:
+    def _tell(self, what: str, done: int = 0, total: int = 0, seconds: float | None = None) -> None:
+        """A line. `seconds` is how long a piece of work goes on; None: it is none, but a line worth keeping."""
+        text = what if seconds is None else what + share(done, total, seconds)
         print(time.strftime("%H:%M:%S"), clean(text), file=self._stream, flush=True)
 
     def say(self, text: str) -> None:
         with self._lock:
-            self._line(text)
+            self._tell(text)
 
     def work(self, what: str, done: int = 0, total: int = 0) -> None:
         with self._lock:
@@ -49,10 +56,23 @@ class Plain:
             while len(self._pieces) > _PIECES:
                 del self._pieces[next(iter(self._pieces))]
             if due:
-                self._line(what + share(done, total, now - began))
+                self._tell(what, done, total, now - began)
 
     def aside(self) -> Plain:
         return self
+
+
+class Lines(Plain):
+    """The same for programs: each line is a JSON object, with the time (UTC) and what it is about."""
+
+    def _tell(self, what: str, done: int = 0, total: int = 0, seconds: float | None = None) -> None:
+        now, text = datetime.now(UTC).isoformat(timespec="milliseconds"), clean(what)
+        told: dict[str, object] = {"time": now, "kind": "said" if seconds is None else "work", "text": text}
+        if about := _ABOUT.match(text):
+            told["about"] = about[1]
+        if seconds is not None:
+            told |= {"done": done, "total": total, "seconds": round(seconds, 1)}
+        print(json.dumps(told, ensure_ascii=False), file=self._stream, flush=True)
 
 
 class Live:
@@ -136,6 +156,8 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def progress() -> Plain | Live:
-    """The one that fits standard error."""
+def progress(log: str = "auto") -> Plain | Live:
+    """The one that fits standard error; `log` is `json` for lines that programs read."""
+    if log == "json":
+        return Lines()
     return Live(Console(stderr=True, soft_wrap=True, highlight=False)) if sys.stderr.isatty() else Plain()

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import pty
 import re
 import subprocess
 import sys
+from datetime import datetime, timedelta
 
 import pytest
 from rich.console import Console
 
-from bot.terminal import Live, Plain, duration
+from bot.core.plain import clean
+from bot.terminal import Lines, Live, Plain, duration
 
 
 def lines(stream: io.StringIO) -> list[str]:
@@ -52,6 +55,26 @@ def test_a_log_tells_of_each_piece_now_and_then() -> None:
         "building b (80 of 200, about 60 s left)",
         "a is good",
     ]
+
+
+def test_a_log_for_programs_has_an_object_a_line() -> None:
+    stream, now = io.StringIO(), [0.0]
+    log = Lines(stream, lambda: now[0])
+    log.work("building 0123456789ab")
+    now[0] = 30.0
+    log.work("building 0123456789ab", 3, 10)
+    log.aside().say("r0017: fixed: by d96c4d5f193e \x1b[31m\nr0018: retracted")
+    log.say("operator: disk: 1.2 GiB free")
+    told = [json.loads(text) for text in stream.getvalue().splitlines()]
+    for one in told:
+        assert datetime.fromisoformat(one.pop("time")).utcoffset() == timedelta(0)
+    assert told == [
+        {"kind": "work", "text": "building 0123456789ab", "done": 0, "total": 0, "seconds": 0.0},
+        {"kind": "work", "text": "building 0123456789ab", "done": 3, "total": 10, "seconds": 30.0},
+        {"kind": "said", "text": clean("r0017: fixed: by d96c4d5f193e \x1b[31m\nr0018: retracted"), "about": "r0017"},
+        {"kind": "said", "text": "operator: disk: 1.2 GiB free", "about": "operator"},
+    ]
+    assert "\x1b" not in stream.getvalue()
 
 
 def test_a_terminal_has_one_line_that_threads_leave_to_who_sees_all() -> None:

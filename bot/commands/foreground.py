@@ -28,11 +28,11 @@ def stopping() -> threading.Event:
 
 
 @contextmanager
-def watching() -> Iterator[Progress]:
+def watching(log: str = "auto") -> Iterator[Progress]:
     """The progress display, closed on every way out."""
     from bot.terminal import Live, progress
 
-    display = progress()
+    display = progress(log)
     try:
         yield display
     finally:

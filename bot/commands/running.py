@@ -16,8 +16,12 @@ from bot.options import REPO, Settings
 @click.option(
     "--once", is_flag=True, help="One cycle, then exit: 0 nothing new, 10 a new regression, 131 could not test."
 )
+@click.option(
+    "--log", type=click.Choice(["auto", "json"]), default="auto", show_default=True,
+    help="What standard error gets: what a person reads, or a JSON object a line.",
+)  # fmt: skip
 @click.pass_obj
-def run(settings: Settings, once: bool) -> int:
+def run(settings: Settings, once: bool, log: str) -> int:
     """Watch upstream: fetch, build new commits, smoke them, bisect what broke, write reports.
 
     Without --once it goes on, a cycle every watch.every, until it is stopped; SIGHUP has it read the configuration
@@ -28,7 +32,7 @@ def run(settings: Settings, once: bool) -> int:
 
     reread = threading.Event()
     signal.signal(signal.SIGHUP, lambda *_: reread.set())
-    with watching() as watcher:
+    with watching(log) as watcher:
         return daemon.run(settings.config, settings.work(), watcher, stopping(), reread, once=once)
 
 

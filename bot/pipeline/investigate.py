@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -51,11 +50,10 @@ from bot.pipeline.mending import Mending
 from bot.pipeline.readers import readers
 from bot.pipeline.relating import related
 from bot.pipeline.reproduce import reproduce
+from bot.pipeline.shipped import shipped
 from bot.pipeline.sides import Sides
 from bot.pipeline.weighing import Weighing, symptom
 from bot.worker import look_at
-
-_RELEASED = re.compile(r"(master|main|stable-[\d.]+)\Z")
 
 _REVERTED = 3  # runs of a revert, of a failure that is there every time
 
@@ -306,7 +304,7 @@ def _report(
         names=_names(bench, asked, table),
         reproduction=None,
         not_run=asked.not_run,
-        releases=_releases(repository, question.bad, released) if released else None,
+        releases=shipped(repository, question.bad, released) if released else None,
         accel="" if asked.command else question.case.accel,
         toolchain=_toolchain(builds, found.bisection.host),
         host=_host(found),
@@ -375,17 +373,6 @@ def _names(bench: Bench, asked: Asked, table: tuple[Run, ...]) -> dict[str, str]
         if baseline.name in used:
             names[baseline.name] = baseline_name(bench, baseline, asked.question.case.target)
     return names
-
-
-def _releases(repository: Repository, bad: Sha, culprit: Sha) -> tuple[str, ...]:
-    """Releases that contain the culprit, oldest first, as far as the clone's branches reach."""
-    tips = {bad, *(sha for name, sha in repository.branches().items() if _RELEASED.match(name))}
-    found: dict[str, Sha] = {}
-    for tip in sorted(tips):
-        found |= repository.releases(tip)
-    holding = repository.holding(culprit, found.values())
-    names = (name for name, sha in found.items() if sha in holding)
-    return tuple(sorted(names, key=lambda name: [int(n) for n in name[1:].split(".")]))
 
 
 def later_fixes(repository: Repository, culprit: Commit) -> tuple[Commit, ...]:

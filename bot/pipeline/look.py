@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bot.core.matrix import machine_ranges
-from bot.core.outbox import ANSWER, Item
+from bot.core.outbox import ANSWER, MAIL, Item
 from bot.errors import UserError
 from bot.model import Regression
+from bot.pipeline.standing import no_mail, standing
 from bot.report.deliver import write
 from bot.report.safe import line
 from bot.store.store import Mail, Store, number
@@ -68,15 +69,23 @@ def report(work: Path, regression_id: str, kind: str | None, eml: Path | None) -
     if kind == ANSWER:
         mails = [_answer(store, item) for item in store.outbox.items(number(regression_id)) if item.kind == kind]
     if not mails:
-        what = f"mail of kind {kind}" if kind else "mail"
-        raise UserError(f"{regression_id}: has no {what}: `bot show {regression_id}` says how its search ended")
+        raise UserError(no_mail(regression_id, kind))
     text = mails[-1].eml
     if eml is None:
         print(text.replace("\r\n", "\n"), end="")
     else:
         write(eml, text)
-        print(f"{eml}: held back by {'; '.join(mails[-1].held) or 'nothing'}")
+        print(f"{eml}: {_stands(store, mails[-1])}")
     return 0
+
+
+def _stands(store: Store, mail: Mail) -> str:
+    """Where a mail stands by now; of one from before there was an outbox, what held it."""
+    items = store.outbox.items(number(mail.regression))
+    now = next((i for i in items if (i.destination, i.message_id) == (MAIL, mail.message_id)), None)
+    if now is not None:
+        return standing(now)
+    return f"held: {'; '.join(mail.held)}" if mail.held else "free to be sent"
 
 
 def _answer(store: Store, item: Item) -> Mail:

@@ -29,7 +29,7 @@ from bot.pipeline.histories import earlier, histories
 from bot.pipeline.known import in_history, known, unknown
 from bot.pipeline.looking import logs_of, posted_series, sources
 from bot.pipeline.posting import posts
-from bot.pipeline.tracking import accepted, thread
+from bot.pipeline.tracking import accepted, issue, thread
 from bot.pipeline.unrun import unrun
 from bot.report import correction, data, render, words
 from bot.report.background import Background
@@ -57,7 +57,7 @@ def publish(desk: Bench, report: Report, found: Search, out: Path) -> tuple[Path
         under = "" if record.report == 1 else thread(desk.store, desk.config, name)
         message = render.mail(
             report, settings=settings, templates=data_dir() / "templates", date=datetime.fromtimestamp(now, UTC),
-            seq=record.report, under=under, correction=_correction(desk, record),
+            seq=record.report, under=under, correction=_correction(desk, record), issue=issue(desk.store, name),
         )  # fmt: skip
         over = moot(record)
         held = tuple(str(hold) for hold in (*render.held(report, settings), *([over] if over else [])))

@@ -39,7 +39,7 @@ from bot.errors import UserError
 from bot.host import lock
 from bot.host.secret import secret
 from bot.model import PostSettings
-from bot.pipeline.standing import standing
+from bot.pipeline.standing import no_mail, standing
 from bot.report.post import Letter, Transport
 from bot.report.post import addressing as addressed
 from bot.report.post.gitlab import GitLab
@@ -244,8 +244,7 @@ def chosen(store: Store, regression_id: str, kind: str | None) -> list[Item]:
             store.post(regression_id, [Post(mail.kind, mail.message_id, MAIL, held, mail.eml)])
     found = [i for i in store.outbox.items(number(regression_id)) if i.kind == kind or (not kind and i.kind != ANSWER)]
     if not found:
-        what = f"mail of kind {kind}" if kind else "mail"
-        raise UserError(f"{regression_id}: has no {what}: `bot show {regression_id}` says how its search ended")
+        raise UserError(no_mail(regression_id, kind))
     live = [i for i in found if not any(text.startswith("superseded") for text in i.held)] or found
     return [item for item in live if item.message_id == live[-1].message_id]
 

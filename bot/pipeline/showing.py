@@ -54,13 +54,17 @@ def _series(store: Store, series_id: str, as_json: bool) -> int:
 
 
 def _mails(store: Store, regression_id: str) -> None:
-    """Each mail as it was written, and where it stands."""
-    for mail in store.mails(regression_id):
-        held = f"held: {'; '.join(mail.held)}" if mail.held else "free to be sent"
-        print(f"  mail {mail.message_id}, {mail.kind}, {when(mail.created)}, {held}")
-    for item in store.outbox.items(number(regression_id)):
+    """Each mail, when it was written, and where it stands; one from before there was an outbox, what held it then."""
+    items, mails = store.outbox.items(number(regression_id)), store.mails(regression_id)
+    written = {mail.message_id: f", {when(mail.created)}" for mail in mails}
+    known = {item.message_id for item in items}
+    for mail in mails:
+        if mail.message_id not in known:
+            held = f"held: {'; '.join(mail.held)}" if mail.held else "free to be sent"
+            print(f"  {mail.kind}{written[mail.message_id]}: mail {mail.message_id}: {held}")
+    for item in items:
         approved = "" if item.approved_at is None else f"; approved by {item.approved_by}, {when(item.approved_at)}"
-        print(f"  {standing(item)}{approved}")
+        print(f"  {item.kind}{written.get(item.message_id, '')}: {standing(item)}{approved}")
 
 
 def _pending(entry: Entry) -> str:

@@ -68,7 +68,9 @@ def _one(desk: Bench, entry: Entry, tips: Iterable[Tip]) -> None:
 
 def _run(desk: Bench, report: Report, tip: Sha, standing: Standing, fix: Sha) -> Standing:
     """A branch that has the culprit, run; and with the fix picked onto it where it fails without."""
-    desk.progress.say(f"{report.regression.id}: {standing.branch} has {standing.culprit}: running {tip[:12]}")
+    desk.progress.say(
+        f"{report.regression.id}: {standing.branch} has {(standing.culprit or '')[:12]}: running {tip[:12]}"
+    )
     trial = Trial.of(desk, report).beside(tip)
     tally = trial.tally(tip)
     if not tally.n:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from bot.core.outbox import GITLAB, OPERATOR, Item, State
+from bot.core.outbox import DIGEST, GITLAB, OPERATOR, Item, State
 
 
 def standing(item: Item) -> str:
@@ -29,3 +29,16 @@ def standing(item: Item) -> str:
                 f" only if it is not there: bot report {item.regression} --send --again"
             )
     return text + str(item.state) + (f": {item.said}" if item.said else "")
+
+
+def no_mail(regression_id: str, kind: str | None) -> str:
+    """What a person is told who asks for a mail that there is not."""
+    if regression_id == DIGEST:
+        return (
+            f"{DIGEST}: has no mail yet: with report.digest: true one is written at a release candidate, if a"
+            " regression that was reported is open then"
+        )
+    what = f"mail of kind {kind}" if kind else "mail"
+    return (
+        f"{regression_id}: has no {what}: `bot show {regression_id}` says how its search ended, and which mails it has"
+    )

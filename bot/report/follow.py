@@ -8,7 +8,7 @@ from __future__ import annotations
 import email
 import email.policy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -25,9 +25,11 @@ from bot.report.safe import message_id as safe_id
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """A regression with the follow-up that is wanted, and the report that it answers, as that went out.
+    """A regression with the follow-up that is wanted, and the report that it answers, as that went out; "": none did,
+    and it stands alone.
 
-    `commits` are those that the mail names: a fix, its picks, tips.
+    `commits` are those that the mail names: a fix, its picks, tips. `shipped` are the releases that have the culprit
+    and not the fix; None: nobody looked.
     """
 
     report: Report
@@ -35,6 +37,7 @@ class Followed:
     wanted: Wanted
     original: str
     commits: Mapping[Sha, Commit]
+    shipped: tuple[str, ...] | None = None
 
     def cite(self, sha: Sha) -> str:
         """`ab74e5431129 ("subject")`, as far as the commit is known."""
@@ -52,21 +55,55 @@ def mail(
 ) -> EmailMessage:
     """The follow-up. `date` has a time zone; `holds` is what keeps it back, for X-Migbot-Held."""
     report, wanted = followed.report, followed.wanted
-    was = email.message_from_bytes(followed.original.encode(), policy=email.policy.default)
-    subject = f"Re: {str(was['Subject']).removeprefix('Re: ')}"
-    if wanted.kind in (Kind.RETRACT, Kind.CORRECTED):
-        subject += " (retracted)"
     own = message_id(report, wanted, settings)
-    above = tuple(filter(None, map(safe_id, str(was["References"] or "").split())))
-    heading = render.Heading(_who(followed, was, settings), header_text(subject), str(was["Message-ID"]).strip(), above)
+    heading = _answering(followed, settings) if followed.original else _alone(followed, settings)
     body = render.environment(templates).get_template(f"{wanted.kind}.txt.j2").render(context(followed, settings, own))
     ids = {"id": report.regression.id, "kind": wanted.kind, "seq": wanted.seq, "sig": report.regression.signature.key}
     return render.draft(heading, body, own=own, ids=ids, holds=holds, settings=settings, date=date)
 
 
-def _who(followed: Followed, was: EmailMessage, settings: ReportSettings) -> people.Recipients:
-    """Who had the report; besides them who wrote the fix, who maintains stable branches, who is asked again."""
+def _answering(followed: Followed, settings: ReportSettings) -> render.Heading:
+    """To those who had the report, in its thread."""
+    was = email.message_from_bytes(followed.original.encode(), policy=email.policy.default)
+    subject = f"Re: {str(was['Subject']).removeprefix('Re: ')}"
+    if followed.wanted.kind in (Kind.RETRACT, Kind.CORRECTED):
+        subject += " (retracted)"
+    above = tuple(filter(None, map(safe_id, str(was["References"] or "").split())))
     to, cc = (tuple(was[name].addresses) if was[name] else () for name in ("To", "Cc"))
+    who = _who(followed, to, cc, settings)
+    return render.Heading(who, header_text(subject), str(was["Message-ID"]).strip(), above)
+
+
+def _alone(followed: Followed, settings: ReportSettings) -> render.Heading:
+    """To who maintains stable branches and migration, and who wrote the fix: nobody is blamed for what is mended."""
+    near = people.recipients(followed.report, Kind.RANGE, settings)
+    subject = f"[regression] {_title(followed)}, fixed in {_branch(followed.report)}"
+    return render.Heading(_who(followed, near.to, near.cc, settings), header_text(subject))
+
+
+def _branch(report: Report) -> str:
+    return line(report.regression.branch or report.bad_name, 60)
+
+
+def _missing(followed: Followed) -> list[str]:
+    """The stable branches that fail and are to get the fix."""
+    event = followed.wanted.event
+    branches = event.branches if isinstance(event, Surveyed) else ()
+    return [line(s.branch, 60) for s in branches if s.broken and not s.settled]
+
+
+def _title(followed: Followed) -> str:
+    """The report's subject; of what stable branches still have, with their names."""
+    report, missing = followed.report, _missing(followed)
+    named = replace(report, bad_name=", ".join(missing)) if missing else report
+    return render.subject(named).removeprefix("[regression] ")
+
+
+def _who(
+    followed: Followed, to: tuple[Address, ...], cc: tuple[Address, ...], settings: ReportSettings
+) -> people.Recipients:
+    """Who had the report; besides them who wrote the fix, who maintains stable branches, who is asked again. Of the
+    people in Cc no more than a report has."""
     event, cure = followed.wanted.event, followed.record.cure
     fixer = followed.commits.get(cure.commit) if cure else None
     author = address(fixer.author, fixer.email) if fixer and isinstance(event, Cured | Surveyed) else None
@@ -77,7 +114,7 @@ def _who(followed: Followed, was: EmailMessage, settings: ReportSettings) -> peo
     owner = parse_address(event.owner) if isinstance(event, Expired) else None
     if owner:
         to, cc = (owner,), (*to, *cc)
-    return people.only_wanted(to, (*added, *cc), settings)
+    return people.few(people.only_wanted(to, (*added, *cc), settings), settings)
 
 
 def context(followed: Followed, settings: ReportSettings, own_id: str) -> dict[str, Any]:
@@ -87,8 +124,11 @@ def context(followed: Followed, settings: ReportSettings, own_id: str) -> dict[s
     given: dict[str, Any] = {
         **render.context(report, settings, own_id),
         "id": report.regression.id,
-        "branch": line(report.regression.branch or report.bad_name, 60),
-        "title": render.subject(report).removeprefix("[regression] "),
+        "branch": _branch(report),
+        "title": _title(followed),
+        "alone": not followed.original,
+        "shipped": _shipped(followed.shipped),
+        "ran": "" if isinstance(event, Retracted) else _ran(report),
         "event": event,
         "fix": followed.cite(cure.commit) if cure else "",
         "shown": _shown(cure) if cure else "",
@@ -98,18 +138,19 @@ def context(followed: Followed, settings: ReportSettings, own_id: str) -> dict[s
         "still": followed.cite(event.tip) if isinstance(event, Expired) and event.tip else "",
         "correction": correction.told(event, followed.cite) if isinstance(event, Corrected) else [],
         "fix_sha": cure.commit[:12] if cure else "",
-        "missing": [],
+        "missing": _missing(followed),
         "picked": [],
         "rows": [],
         "unpicked": [],
+        "picks": [],
     }
     if isinstance(event, Surveyed):
         affected = [standing for standing in event.branches if standing.culprit is not None]
         given |= {
-            "missing": [line(s.branch, 60) for s in affected if s.broken and not s.settled],
             "picked": [(line(s.branch, 60), followed.cite(s.fix or ""), _often(s.runs)) for s in affected if s.cured],
-            "rows": _rows(report, event.branches),
+            "rows": _rows(report, cure, event.branches),
             "unpicked": [(line(s.branch, 60), _PICKS[s.pick]) for s in affected if s.broken and s.fix is None],
+            "picks": [line(s.branch, 60) for s in affected if s.broken and s.pick is RevertOutcome.OK],
         }
     return given
 
@@ -141,10 +182,31 @@ def _parent(cure: Cured, tally: Tally) -> str:
     return "its parent" if len(cure.parents) == 1 else f"its parent {tally.commit[:12]}"
 
 
-def _rows(report: Report, branches: Sequence[Standing]) -> list[str]:
+def _ran(report: Report) -> str:
+    """How all of it was run, and what was not."""
+    how = f"Run with {report.accel.upper()}." if report.accel else ""
+    left = f"Not run: {', '.join(map(line, report.not_run))}." if report.not_run else ""
+    return " ".join(filter(None, (how, left)))
+
+
+def _shipped(releases: tuple[str, ...] | None) -> str:
+    """What users have of it; nothing if nobody looked."""
+    if releases is None:
+        return ""
+    if not releases:
+        return "The culprit is in no release."
+    first, last = line(releases[0], 40), line(releases[-1], 40)
+    several = f"{first} and {last}" if len(releases) == 2 else f"{first} to {last} ({len(releases)} releases)"
+    return (
+        f"Released without the fix: {first if len(releases) == 1 else several}. Guests that were started there may"
+        " still fail to get to a QEMU that has it; that was not looked at."
+    )
+
+
+def _rows(report: Report, cure: Cured | None, branches: Sequence[Standing]) -> list[str]:
     """The table of branches, the one that it was found on first."""
     head = ("branch", "has culprit", "has fix", "runs that failed")
-    rows = [(line(report.regression.branch or report.bad_name, 60), "yes", "yes", "")]
+    rows = [(_branch(report), "yes", "yes", _often(cure.tip) if cure else "")]
     for standing in branches:
         has, fixed = standing.culprit is not None, standing.fix is not None
         rows.append((line(standing.branch, 60), _yes(has), _yes(fixed) if has else "-", _often(standing.runs)))

@@ -66,6 +66,13 @@ def only_wanted(to: Iterable[Address], cc: Iterable[Address], settings: ReportSe
     return Recipients(_distinct(to), _distinct(cc, to))
 
 
+def few(who: Recipients, settings: ReportSettings) -> Recipients:
+    """The same with no more people in Cc than there may be, the first of them; lists stay."""
+    lists = every_list(settings)
+    named = [found for found in who.cc if found.addr_spec.lower() not in lists][:MOST_PEOPLE]
+    return Recipients(who.to, tuple(found for found in who.cc if found in named or found.addr_spec.lower() in lists))
+
+
 def every_list(settings: ReportSettings) -> frozenset[str]:
     """Addresses of lists that mails may go to, in small letters."""
     lists = {configured("report.lists", text).addr_spec for text in settings.lists}

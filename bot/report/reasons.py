@@ -42,7 +42,8 @@ def lines(report: Report) -> list[str]:
     said = weighed(report)
     if not said:
         return [f"before the first probe: {line(phrase)}" for phrase in report.evidence]
-    out = [f"before the first probe, of {report.range_size:,} commits (place, share of the weight, what moved it):"]
+    commits = f"{report.range_size:,} commit{'' if report.range_size == 1 else 's'}"
+    out = [f"before the first probe, of {commits} (place, share of the weight, what moved it):"]
     found = "suspect" if isinstance(report.finding, Suspects) else "found"
     for its in said:
         out.append(f"  {its.rank:>4}. {its.share:>6}  {its.commit}{f', {found}' if its.found else ''}")

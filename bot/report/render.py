@@ -128,11 +128,13 @@ def mail(
     seq: int = 1,
     under: str = "",
     correction: Sequence[str] = (),
+    issue: str = "",
 ) -> EmailMessage:
     """The mail about a culprit, suspects or a merge. `date` has a time zone; what holds the mail is in X-Migbot-Held.
 
     It joins the thread of the Message-ID `under`, else that of the culprit's patch if that is young. `correction` are
-    paragraphs that come first: what it says otherwise than the report before it.
+    paragraphs that come first: what it says otherwise than the report before it. `issue` is the URL of the issue that
+    was opened about the regression.
 
     Raises `UserError` for a finding that is never mailed (ask `bot.core.gate.kind_of` first) or a wrong setting.
     """
@@ -146,7 +148,7 @@ def mail(
     body = (
         environment(templates)
         .get_template(f"{kind}.txt.j2")
-        .render({**context(report, settings, own), "correction": correction})
+        .render({**context(report, settings, own), "correction": correction, "issue": line(issue)})
     )
     ids = {"id": report.regression.id, "kind": kind, "seq": seq, "sig": report.regression.signature.key}
     return draft(heading, body, own=own, ids=ids, holds=holds, settings=settings, date=date)

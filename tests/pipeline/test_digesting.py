@@ -98,5 +98,5 @@ def test_what_was_taken_back_is_not_open(desk: Desk, branch: Branch) -> None:
     branch.candidate(0)
     desk.note(RETRACT)
     assert branch.tell(desk) == []
-    with pytest.raises(UserError, match="digest: has no mail of kind digest"):
+    with pytest.raises(UserError, match="digest: has no mail yet: with report"):
         sending.chosen(desk.store, DIGEST, None)

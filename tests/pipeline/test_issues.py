@@ -19,7 +19,7 @@ from bot.core.outbox import DAY, GITLAB, MAIL, Again, Item, State
 from bot.errors import UserError
 from bot.host.git import Repository
 from bot.model import GitLab
-from bot.pipeline import curing, sending
+from bot.pipeline import curing, sending, tracking
 from bot.pipeline.posting import posts
 from bot.pipeline.sending import Office, Wish
 from bot.report.post.issue import issue
@@ -64,6 +64,19 @@ def office(here: Place, there: Server, **options: Any) -> Office:
 def item(here: Place) -> Item:
     (found,) = here.items()
     return found
+
+
+def test_what_is_found_later_names_the_issue(here: Place, there: Server) -> None:
+    conclude(here)
+    assert tracking.issue(here.store, "r0001") == ""
+    office(here, there).flush()
+    assert tracking.issue(here.store, "r0001") == f"{there.url}/{there.project}/-/issues/1"
+
+
+def test_one_for_trials_is_named_in_no_tag(here: Place, there: Server) -> None:
+    conclude(here)
+    office(here, there, test_project=there.project).flush()
+    assert item(here).state is State.SENT and tracking.issue(here.store, "r0001") == ""
 
 
 def test_it_is_opened_once_and_told(here: Place, there: Server) -> None:

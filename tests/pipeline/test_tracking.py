@@ -11,14 +11,14 @@ from bot.config import Config, load
 from bot.core.gate import kind_of
 from bot.core.lifecycle import Event, NotNowError, Record
 from bot.core.outbox import Accepted as Taken
-from bot.core.outbox import Approved, Began, Item, Lost, State
+from bot.core.outbox import Approved, Began, Held, Item, Lost, State
 from bot.model import Report
 from bot.pipeline import tracking
 from bot.pipeline.posting import posts
 from bot.report import data, render
 from bot.report.deliver import as_text
 from bot.store.store import Mail, Store
-from tests.core.test_lifecycle import ACCEPT, AGAIN, CLAIM, CURE, DONE, RETRACT
+from tests.core.test_lifecycle import ACCEPT, AGAIN, CLAIM, CURE, DONE, MISSING, RETRACT
 from tests.report.test_mail import NOW, TEMPLATES
 from tests.testing import reports
 
@@ -85,6 +85,45 @@ def test_nobody_is_told_of_what_was_not_reported(desk: Desk) -> None:
     assert report.state is State.HELD
     desk.store.outbox.change(report, Approved("ann"))
     assert desk.items()[0].state is State.HELD, "a person cannot let it go: it is no news"
+
+
+def test_stable_branches_are_asked_by_a_mail_that_stands_alone(desk: Desk) -> None:
+    (report,) = desk.items()
+    desk.note(CURE)
+    desk.note(MISSING)
+    (asked,) = desk.items("stable")
+    assert asked.held == ("approval: not approved by a person",)
+    text = desk.store.outbox.text(asked)
+    assert "\r\nIn-Reply-To:" not in text and "Subject: Re:" not in text
+    desk.late()
+    assert desk.items("stable") == [asked]
+    desk.send(desk.store.outbox.change(asked, Approved("ann")))
+    desk.note(DONE)
+    (done,) = desk.items("fixed-in-stable")
+    assert f"In-Reply-To: {asked.message_id}" in desk.store.outbox.text(done)
+    assert tracking.thread(desk.store, desk.config, "r0001") == asked.message_id
+    assert desk.items("report")[0].message_id == report.message_id and desk.items("report")[0].state is State.HELD
+
+
+def test_what_held_the_report_holds_what_stands_alone(desk: Desk) -> None:
+    (report,) = desk.items()
+    desk.store.outbox.change(report, Held("I doubt it (by ann)"))
+    desk.note(CURE)
+    desk.note(MISSING)
+    (asked,) = desk.items("stable")
+    assert asked.held == ("person: I doubt it (by ann)", "approval: not approved by a person")
+
+
+def test_while_the_report_goes_out_nothing_stands_alone(desk: Desk) -> None:
+    going = desk.store.outbox.change(desk.items()[0], Began())
+    desk.note(CURE)
+    desk.note(MISSING)
+    desk.late()
+    assert desk.items("stable") == []
+    desk.store.outbox.change(going, Taken("250 ok", ("author@example.org",)))
+    desk.late()
+    (asked,) = desk.items("stable")
+    assert f"In-Reply-To: {desk.original}" in desk.store.outbox.text(asked)
 
 
 def test_a_report_that_is_on_its_way_has_its_follow_up_when_it_is_out(desk: Desk) -> None:

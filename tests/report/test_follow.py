@@ -57,17 +57,36 @@ RETRACT = Retracted(
 
 
 def followed(
-    *events: Event, report: Report | None = None, settings: ReportSettings = SETTINGS, date: datetime = NOW
+    *events: Event,
+    report: Report | None = None,
+    settings: ReportSettings = SETTINGS,
+    date: datetime = NOW,
+    alone: bool = False,
+    shipped: tuple[str, ...] | None = None,
 ) -> EmailMessage:
-    """The mail that the last of the events wants, about a report that went out."""
+    """The mail that the last of the events wants, about a report that went out; `alone`: that did not."""
     report = report or reports.first_bad()
     record = replay(Happened(1_585_000_000.0 + i, event) for i, event in enumerate(events))
     assert record.wanted is not None and record.wanted.event == events[-1]
-    commits = {c.sha: c for c in (FIX, PARENT, TIP, PICK)}
-    original = mail(report, set_up=settings, date=date).as_bytes().decode()
-    one = follow.Followed(report, record, record.wanted, original, commits)
+    commits = {c.sha: c for c in (FIX, PARENT, TIP, PICK, UNMASKED)}
+    original = "" if alone else mail(report, set_up=settings, date=date).as_bytes().decode()
+    one = follow.Followed(report, record, record.wanted, original, commits, shipped)
     return follow.mail(one, settings=settings, templates=TEMPLATES, date=DAY, holds=gate(record.wanted, approved=False))
 
+
+UNMASKED = replace(
+    reports.commit("5ed3dabe57dd", "hw/pci: Disable PCI_ERR_UNCOR_MASK register for machine type < 8.0"),
+    author="Fix Author", email="fixer@example.org",
+)  # fmt: skip
+MASKED = (
+    replace(CURE, commit=UNMASKED.sha, fix=Tally(UNMASKED.sha, 0, 10), tip=Tally(UNMASKED.sha, 0, 10), cases=4),
+    Surveyed(
+        (
+            Standing("stable-7.2", None, None),
+            Standing("stable-8.0", reports.sha("010746ae1db7"), None, Tally(TIP.sha, 10, 10), RevertOutcome.OK),
+        )
+    ),
+)
 
 MAILS: list[tuple[str, tuple[Event, ...]]] = [
     ("fixed", (CURE,)),
@@ -103,6 +122,45 @@ def test_it_answers_the_report(name: str, events: tuple[Event, ...]) -> None:
     had = {a.addr_spec for field in ("To", "Cc") for a in report[field].addresses}
     gets = {a.addr_spec for field in ("To", "Cc") for a in message[field].addresses}
     assert had <= gets
+
+
+def test_stable_branches_are_asked_also_where_nothing_was_reported() -> None:
+    message = followed(*MASKED, report=reports.back_to_7_2(), alone=True, shipped=("v8.0.0",))
+    golden("follow-stable-alone.eml", message.as_bytes().decode("ascii").replace("\r\n", "\n"))
+    assert "In-Reply-To" not in message and "References" not in message
+    assert not message["Subject"].startswith("Re: ") and message["To"] == "qemu-stable@nongnu.org"
+    assert "author@example.org" not in str(message["Cc"]), "nobody is blamed for what is mended"
+
+
+def test_who_has_it_without_the_fix_is_told() -> None:
+    def said(*releases: str) -> str:
+        return " ".join(body(followed(CURE, shipped=releases)).split())
+
+    left = "Guests that were started there may still fail to get to a QEMU that has it; that was not looked at."
+    assert "The culprit is in no release. r0017 is closed" in said()
+    assert f"Released without the fix: v5.0.0. {left}" in said("v5.0.0")
+    assert f"Released without the fix: v5.0.0 and v5.0.1. {left}" in said("v5.0.0", "v5.0.1")
+    assert f"Released without the fix: v5.0.0 to v5.1.0 (3 releases). {left}" in said("v5.0.0", "v5.0.1", "v5.1.0")
+    assert "release" not in body(followed(CURE)), "nobody looked"
+
+
+@pytest.mark.parametrize(("name", "events"), MAILS, ids=[name for name, _ in MAILS])
+def test_what_was_not_run_is_said_where_runs_are(name: str, events: tuple[Event, ...]) -> None:
+    assert ("Run with TCG. Not run: KVM, profile virtio.\n" in body(followed(*events))) is (name != "retract")
+
+
+def test_a_command_to_pick_is_given_for_branches_on_which_that_was_tried() -> None:
+    assert "git cherry-pick -x d96c4d5f193e  # on stable-5.0\n" in body(followed(CURE, Surveyed((BROKEN, CONFLICT))))
+    assert "cherry-pick" not in body(followed(CURE, Surveyed((CONFLICT,))))
+
+
+def test_no_more_people_are_added_than_a_report_may_have() -> None:
+    crowd = tuple(f"Person {i} <p{i}@example.org>" for i in range(20))
+    settings = replace(SETTINGS, cc=crowd)
+    lists = {"qemu-devel@nongnu.org", "qemu-ppc@nongnu.org"}
+    for events in ((CURE,), (CURE, Surveyed((BROKEN,)))):
+        named = [found.addr_spec for found in followed(*events, settings=settings)["Cc"].addresses]
+        assert lists < set(named) and len(set(named) - lists) == 8 and "fixer@example.org" in named
 
 
 def test_who_gets_it_besides() -> None:

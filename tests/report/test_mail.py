@@ -541,3 +541,10 @@ def test_two_failures_of_one_machine_have_two_subjects() -> None:
     assert render.subject(other) == "[regression] pseries-2.12 (iommu-intel): migration v2.12.0 -> master"
     nameless = replace(other, regression=replace(report.regression, signature=Signature("hang")))
     assert "()" not in render.subject(nameless)
+
+
+@pytest.mark.parametrize("made", [reports.first_bad, reports.suspects, reports.exposed, reports.merge_conflict])
+def test_an_issue_is_named_in_the_tags(made: Callable[[], Report]) -> None:
+    url = "https://gitlab.com/qemu-project/qemu/-/issues/17"
+    named = render.mail(made(), settings=SETTINGS, templates=TEMPLATES, date=NOW, issue=url)
+    assert body(named).replace(f"Resolves: {url}\n", "") == body(mail(made())) != body(named)

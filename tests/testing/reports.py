@@ -262,6 +262,49 @@ def exposed() -> Report:
     return replace(report, finding=finding, sides=SIDES, names=names, regression=replace(report.regression, id="r0041"))
 
 
+def back_to_7_2() -> Report:
+    """The mask of uncorrectable errors, new in 8.0: fixed before anybody was told, and stable-8.0 had it."""
+    culprit = commit("010746ae1db7", "hw/pci/aer: Implement PCI_ERR_UNCOR_MASK register", "ffaa0dc9bf5a")
+    parent, bad = commit("ffaa0dc9bf5a", "parent"), commit("c1eb2ddf0f8c", "Update version for v8.0.0 release")
+    types = tuple(f"pc-q35-{v}" for v in ("6.2", "7.0", "7.1", "7.2"))
+    affected = [Case("x86_64-softmmu", name, "default", Direction.BACKWARD, "7.2") for name in types]
+    signature = Signature("pci-config", None, "i=0x10a")
+    failing = tuple(run(bad, case, signature=signature) for case in affected)
+    report = first_bad()
+    assert isinstance(report.finding, FirstBad)
+    confirmation = replace(
+        report.finding.confirmation, parents=(Tally(parent.sha, 0, 10),), culprit=Tally(culprit.sha, 10, 10)
+    )
+    return replace(
+        report,
+        regression=Regression("r0102", signature, tuple(affected), parent.sha, bad.sha, "master"),
+        case=affected[-1],
+        finding=FirstBad(culprit.sha, confirmation),
+        good=parent,
+        bad=bad,
+        culprit=culprit,
+        commits={c.sha: c for c in (culprit, parent, bad)},
+        symptom=(
+            "qemu-system-x86_64: get_pci_config_device: Bad config data: i=0x10a read: 40 device: 0 cmask: ff"
+            " wmask: 0 w1cmask:0\n"
+            "qemu-system-x86_64: Failed to load PCIDevice:config\n"
+            "qemu-system-x86_64: load of migration failed: Invalid argument\n"
+        ),
+        table=failing,
+        names={"7.2": "v7.2.0"},
+        reproduction=Reproduction(
+            'O="-display none -S -M pc-q35-7.2 -m 256M -net nic"\n'
+            "printf 'migrate \"exec:cat >vm.state\"\\nquit\\n' |\n"
+            "  new/qemu-system-x86_64 $O -monitor stdio                # master\n"
+            'timeout 10 old/qemu-system-x86_64 $O -incoming "exec:cat vm.state" \\\n'
+            "  </dev/null; echo $?             # v7.2.0: 1 = fails, 124 = loads\n",
+            1, 124, "",
+        ),
+        releases=("v8.0.0",),
+        profile=None,
+    )  # fmt: skip
+
+
 def inferred() -> tuple[Related, ...]:
     """Two regressions that may have the first one's cause: one by a name, both by the series."""
     pc = commit("bd457782b3b0", "x86/pc: use memdev for RAM")
