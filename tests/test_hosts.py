@@ -86,11 +86,9 @@ def test_one_worker_is_killed_and_one_cut_off_in_the_middle(
     until(lambda: not cluster.below("gamma/command"), "what the worker runs that was cut off goes on")
     report = json.loads((path / "work/out/r0001/report.json").read_text())["report"]
     assert report["host"].startswith("worker alpha")
-    culprit = report["finding"]["confirmation"]["culprit"]
-    # one run more than a confirmation asks for was seen once, under load; it has to be of the same host, too
-    assert culprit["commit"] == history["20"] and culprit["bad"] == culprit["n"] in (3, 4)
+    assert report["finding"]["confirmation"]["culprit"] == {"commit": history["20"], "bad": 3, "n": 3}
     confirmed = [run for run in Store(path / "work").runs(logs=False) if run.commit == history["20"]]
-    assert [run.host for run in confirmed] == ["alpha"] * culprit["n"]
+    assert [run.host for run in confirmed] == ["alpha"] * 3
     (path / "hold-gamma").unlink()
     networks.mend("gamma")
     until(lambda: cluster.log("gamma").count("connected to") == 2, lambda: f"no gamma:\n{cluster.log('gamma')}")
