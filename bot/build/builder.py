@@ -29,7 +29,7 @@ from bot.build.sharing import shared, taken
 from bot.build.submodules import Pin
 from bot.build.tree import State, Tree, held
 from bot.build.turns import Turns
-from bot.errors import InfraError, Stopped, UserError
+from bot.errors import InfraError, Killed, Stopped, UserError
 from bot.host import disk, process
 from bot.host.git import Repository
 from bot.host.process import HeadTail
@@ -38,6 +38,7 @@ from bot.model import Build, BuildKind, BuildSettings, BuildStatus, Recipe, Sand
 from bot.progress import Progress
 
 _LOG = 512 * 1024  # bytes of a build's log that are kept, head and tail
+_GRACE = 20.0  # seconds that make and ninja have to remove what they were making: a killed one's tree is worth nothing
 _FLOOD = 100 * 2**20  # bytes that no command of a build has to say; all of a build's are 1 MB
 _MESON_LOCK = "subprojects/.wraplock"  # meson 1.9 and 1.10 open it for writing, in the sources
 _TARGET = re.compile(r"[a-z0-9_]+-softmmu\Z")
@@ -302,11 +303,11 @@ class Builder:
             if used and not attempt.ok and not self._believed(job, tree, before, attempt):
                 attempt = self._clean(job, tree, before, attempt)
                 steps += attempt.steps
+        except (InfraError, Killed):
+            tree.wipe()  # a compiler without disk, memory or time to end may have left half a file; it also makes room
+            raise
         except (Stopped, UserError):
             tree.update(dirty=False)  # make and ninja remove what they were making when they are told to end
-            raise
-        except InfraError:
-            tree.wipe()  # a compiler without disk or memory may have left half a file; this also makes room
             raise
         tree.update(dirty=False, **({"good": job.commit} if attempt.ok else {}))
         return attempt, steps
@@ -428,7 +429,7 @@ class Builder:
         box = self._sandbox(job, read=job.place.source, write=job.place.build, lock=job.place.source / _MESON_LOCK)
         done = self._run(
             argv, cwd=cwd, env=job.env, timeout=left, log_limit=_LOG, flood=_FLOOD, stop=job.stop, on_line=line,
-            sandbox=box,
+            sandbox=box, grace=_GRACE,
         )  # fmt: skip
         log.feed(f"$ {' '.join(argv)}\n{done.output}\n".encode())
         if done.exceeded is not None:
