@@ -108,12 +108,22 @@ class Repository:
     def _execute(
         self, *args: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
     ) -> tuple[int, str, str]:
+        """Exit status, output and errors of a git that ended by itself, whatever it answered.
+
+        One that a signal ended answered nothing, which must not be taken for "no": raises `Stopped` if it was told to
+        end (a terminal's Ctrl-C reaches git with us, and git first), else `InfraError`.
+
+        It ends with us, even by kill -9: what it would go on to write is the next start's, which begins anew there.
+        """
         # a GIT_DIR: were the repository gone, git would look for another one from here upwards
         full = environment(local=True) | ({} if cwd else {"GIT_DIR": str(self.dir)}) | dict(env or {})
         runner = gitpython.Git(str(cwd)) if cwd else self._git
+        argv = ["git", *args]
+        if shutil.which("git") is not None:  # else it is git that is to be missed
+            argv = process.dies_with_us(argv, "TERM")
         try:
             status, out, err = runner.execute(
-                ["git", *args],
+                argv,
                 with_extended_output=True,
                 with_exceptions=False,
                 strip_newline_in_stdout=False,
@@ -122,6 +132,7 @@ class Repository:
             )
         except gitpython.GitCommandNotFound as error:
             raise InfraError("git is not installed: apt-get install git") from error
+        _lived(int(status or 0), args[0], self.path)
         return int(status or 0), _text(out), _text(err)
 
     def _try(self, *args: str, env: Mapping[str, str] | None = None) -> str | None:
@@ -130,13 +141,8 @@ class Repository:
         return out.rstrip("\n") if status == 0 else None
 
     def _call(self, *args: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
-        """Output; raises `InfraError` with git's words if it exited non-zero, `Stopped` if it was told to end.
-
-        A terminal's Ctrl-C reaches git with us, and git first.
-        """
+        """Output; raises `InfraError` with git's words if it exited non-zero."""
         status, out, err = self._execute(*args, env=env, cwd=cwd)
-        if status in (-signal.SIGINT, -signal.SIGTERM):
-            raise Stopped(f"stopped while running git {args[0]}")
         if status != 0:
             raise InfraError(f"{self.path}: git {args[0]} exited {status}: {err.strip() or out.strip()}")
         return out
@@ -167,6 +173,7 @@ class Repository:
                 ear.join()
                 running.stdout.close()
                 running.stderr.close()
+            _lived(status, args[0], self.path)
             if status != 0:
                 said.seek(0)
                 raise InfraError(f"{self.path}: git {args[0]} exited {status}: {_text(said.read()).strip()}")
@@ -582,6 +589,9 @@ def clone(
 ) -> Repository:
     """The bot's own bare copy of upstream at `path`, fetched to now. A half-made one from a killed start is redone.
 
+    Whoever calls has the copy for itself. So the locks that are there are those of a git that was killed, which would
+    keep every fetch from then on from its refs; they are removed.
+
     Raises `UserError` with git's words if url cannot be reached and there is no copy yet, `InfraError` if there is
     one, `Stopped` if `stop` was set.
     """
@@ -601,6 +611,8 @@ def clone(
         part.rename(path)
         return Repository(path)
     repository = Repository(path)
+    for lock in (*path.glob("*.lock"), *(path / "refs").rglob("*.lock")):
+        lock.unlink(missing_ok=True)
     for pause in (1, 4, 0):
         try:
             repository.fetch(url, stop)
@@ -641,6 +653,14 @@ def _blobs(pieces: Iterable[bytes], limit: int) -> Iterator[bytes]:
                 yield bytes(held[end + 1 : after - 1])
             at = after
         del held[:at]
+
+
+def _lived(status: int, command: str, path: Path) -> None:
+    """Raise `Stopped` or `InfraError` for a git that was ended by a signal."""
+    if status in (-signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP):
+        raise Stopped(f"stopped while running git {command}")
+    if status < 0:
+        raise InfraError(f"{path}: git {command} was ended by signal {-status}; is there memory enough?")
 
 
 def _text(data: str | bytes) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from bot.errors import InfraError, Stopped, UserError
 from bot.host.git import Conflict, Pick, Repository, Revert, clone, environment, is_local
 from bot.model import Change
 from tests.test_cli import wait_gone
+from tests.testing.cluster import processes_in, until
 from tests.testing.history import ENVIRONMENT, History, draw, git
 
 DRAWING = """
@@ -83,6 +86,57 @@ def test_without_git_the_error_says_what_to_install(tmp_path: Path, upstream: Hi
     assert (done.stdout.strip(), done.stderr) == ("git is not installed: apt-get install git", "")
 
 
+@pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_git_that_was_ended_says_neither_yes_nor_no(
+    upstream: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sig: signal.Signals
+) -> None:
+    """Ctrl-C reaches it too, and the kernel ends it when memory is short: "no such file" would be believed."""
+    repository, (one, other) = upstream.repository, (upstream["1"], upstream["6"])
+    (tmp_path / "git").write_text(f"#!/bin/sh\nkill -{sig.value} $$\n")
+    (tmp_path / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    kind = InfraError if sig is signal.SIGKILL else Stopped
+    asked: tuple[Callable[[], object], ...] = (
+        lambda: repository.is_ancestor(one, other),
+        lambda: repository.merge_base(one, other),
+        lambda: repository.resolve(one),
+        repository.head,
+        lambda: repository.file(one, "n/1"),
+        lambda: repository.has_word(one, "x"),
+        lambda: repository.paths(one),
+        lambda: repository.blob(one, 9),
+        lambda: repository.submodule_url(one, "x"),
+    )
+    for ask in asked:
+        with pytest.raises(kind):
+            ask()
+
+
+CHECKS_OUT = """
+import sys; from pathlib import Path
+from bot.host.git import Repository
+Repository(Path(sys.argv[1])).checkout(sys.argv[2], Path(sys.argv[3]) / "tree", Path(sys.argv[3]) / "index")
+"""
+
+
+def test_no_git_goes_on_writing_after_a_kill(upstream: History, tmp_path: Path) -> None:
+    """The next start wipes the tree and checks out another commit, and would find there what is of the first."""
+    real = shutil.which("git")
+    (tmp_path / "git").write_text(f'#!/bin/sh\ncase "$*" in *--reset*) exec sleep 600 ;; esac; exec {real} "$@"\n')
+    (tmp_path / "git").chmod(0o755)
+    asked = [sys.executable, "-c", CHECKS_OUT, str(upstream.repository.path), upstream["4"], str(tmp_path)]
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    child = subprocess.Popen(asked, env=env)
+
+    def writes() -> bool:
+        return any(process.name() == "sleep" for process in processes_in(tmp_path / "tree"))
+
+    until(writes, "it does not check out")
+    child.kill()
+    child.wait()
+    until(lambda: not writes(), "git goes on")
+
+
 # -- names ---------------------------------------------------------------------------------------------------------
 
 
@@ -114,7 +168,9 @@ def test_hostile_names_mean_nothing_and_do_nothing(upstream: History, name: str,
     assert set(upstream.repository.path.rglob("*")) == before
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=60, deadline=None
+)
 @given(
     st.one_of(
         st.text(max_size=30), st.from_regex(r"-{1,2}[a-zA-Z][a-zA-Z=/.-]{0,20}"), st.from_regex(r"[@^~:{}.]{1,6}")
@@ -372,6 +428,30 @@ def test_clone_then_fetch_follows_pushes_forced_ones_too(tmp_path: Path) -> None
     assert again.resolve("v1") == history["2"]
     assert again.commit(history["3"]).subject == "3"  # what was forced away is still there to be read
     assert again.commit(reverted).parents == (history["3"],)
+
+
+def test_a_fetch_goes_on_after_one_that_was_killed(tmp_path: Path) -> None:
+    """It had a ref locked, for as long as the file is there: no later one could move that ref."""
+    history = draw(tmp_path / "r", "0 1")
+    url, path = str(history.repository.path), tmp_path / "copy.git"
+    clone(url, path)
+    refs = path / "refs" / "tags"
+    for turn in range(20):
+        made = "".join(f"create refs/tags/t{turn}-{number} {history['0']}\n" for number in range(400))
+        subprocess.run(["git", "update-ref", "--stdin"], cwd=url, input=made.encode(), check=True)
+        argv = ["git", "fetch", "--quiet", url, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"]
+        fetching = subprocess.Popen(argv, cwd=path)
+        while not (refs / f"t{turn}-1").exists():
+            assert fetching.poll() is None
+        fetching.kill()
+        fetching.wait()
+        if list(refs.glob("*.lock")):
+            break
+    else:
+        pytest.fail("no git was killed while it had a lock")
+    git(history.repository.path, "update-ref", "refs/heads/master", history["0"])
+    assert clone(url, path).branches()["master"] == history["0"]
+    assert len(git(path, "tag").split()) == 400 * (turn + 1)
 
 
 def test_a_half_made_clone_is_redone(tmp_path: Path, upstream: History) -> None:
