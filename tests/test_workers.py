@@ -15,11 +15,12 @@ import pytest
 from bot.config import load
 from bot.errors import InfraError
 from bot.host.git import Repository
-from bot.model import Baseline, BuildKind, Case, Direction, Profile, Sandbox, SmokeSettings
+from bot.model import Baseline, BuildKind, Case, Direction, Profile, Run, Sandbox, SmokeSettings
 from bot.model import Test as Job
 from bot.pipeline.doctor import checks
 from bot.progress import Silent
 from bot.store.store import Store
+from bot.worker import Rig
 from bot.workshop import Order, Workshop
 from tests.testing import fastqemu
 from tests.testing.cluster import Cluster, environment, free_port
@@ -163,3 +164,24 @@ def test_another_setup_is_refused(workshop: Workshop, history: tuple[Path, list[
     same = replace(CASE, direction=Direction.SAME, baseline=None)
     asked = order(history[1][1], workshop, test=Job(history[1][1], (same,)), setups={same: "?"}, baselines={})
     assert f"alpha: what {same.id} depends on is not the same here" in refused(workshop, asked)
+
+
+# -- what orders have in common ------------------------------------------------------------------------------------
+
+
+def test_orders_make_each_recorded_stream_once(
+    workshop: Workshop, history: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two that are done at a time would write the same files, and what cannot be recorded would be tried each time."""
+    rigs: list[Rig] = []
+    monkeypatch.setattr(Workshop, "_check", lambda *_: None)
+
+    def nothing(_job: Job, rig: Rig) -> Iterator[Run]:
+        rigs.append(rig)
+        return iter(())
+
+    monkeypatch.setattr("bot.workshop.perform", nothing)
+    for commit in history[1][:2]:
+        assert list(workshop(order(commit, workshop), threading.Event())) == []
+    one, other = rigs
+    assert one.goldens is not None and one.goldens is other.goldens
