@@ -117,6 +117,8 @@ class Workshop:
             with self._lock:
                 self.repository.fetch(self.upstream, self.stop)
         missing = self._missing(order) if missing else ()
+        if order.posted and order.test.commit not in missing:  # it may have come without being named: see `unpack`
+            bundles.keep(self.repository, [order.test.commit], POSTED)
         if missing and (order.bundle or order.fetch):
             names = ", ".join(sha[:12] for sha in missing)
             raise InfraError(
