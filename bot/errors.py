@@ -25,4 +25,4 @@ class Stopped(BotError):
 
 
 class Killed(Stopped):
-    """So they did, and a process that was told to end had to be killed: what it was writing may be half written."""
+    """So they did, and it ended a process in its middle: what that was writing may be half written."""

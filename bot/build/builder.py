@@ -296,7 +296,8 @@ class Builder:
         tree.begin()
         tree.renew(self._manner(job))
         try:
-            self._move(tree, job)
+            trusted = partial(submodules.trusted, self._repository, job.commit, job.recipe)
+            tree.checkout(self._repository, job.commit, job.pins, trusted)
             before, used = tree.state, tree.used
             attempt = self._watched(job, tree)
             steps = attempt.steps
@@ -311,15 +312,6 @@ class Builder:
             raise
         tree.update(dirty=False, **({"good": job.commit} if attempt.ok else {}))
         return attempt, steps
-
-    def _move(self, tree: Tree, job: Job) -> None:
-        """Make the sources those of the commit. A git that was told to end leaves files that no index knows of."""
-        trusted = partial(submodules.trusted, self._repository, job.commit, job.recipe)
-        try:
-            tree.checkout(self._repository, job.commit, job.pins, trusted)
-        except Stopped:
-            tree.wipe()
-            raise
 
     def _clean(self, job: Job, tree: Tree, before: State, first: Attempt) -> Attempt:
         """Once more in a clean directory. The used one is taken back if it turns out that the commit was at fault."""

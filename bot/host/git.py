@@ -22,12 +22,13 @@ from typing import BinaryIO
 os.environ["GIT_PYTHON_REFRESH"] = "quiet"  # without git the import must pass: `_execute` says what to install
 import git as gitpython
 
-from bot.errors import InfraError, Stopped, UserError
+from bot.errors import InfraError, Killed, Stopped, UserError
 from bot.host import process
 from bot.model import Change, Commit, Sha
 
 _PIECE = 1 << 18  # bytes that `stream` gives at once
 _ADDING = threading.Lock()  # `git worktree prune` may take away what an `add` beside it is about to make
+_UNSETTLED = "bot-moves"  # in git's directory of a worktree
 _NETWORK = 3600.0  # seconds for a clone or a fetch
 _HEX = re.compile(r"[0-9a-f]{40}\Z")
 _RELEASE = re.compile(r"v?(\d+(?:\.\d+){1,2}(?:-rc\d+)?)\Z")
@@ -110,7 +111,7 @@ class Repository:
     ) -> tuple[int, str, str]:
         """Exit status, output and errors of a git that ended by itself, whatever it answered.
 
-        One that a signal ended answered nothing, which must not be taken for "no": raises `Stopped` if it was told to
+        One that a signal ended answered nothing, which must not be taken for "no": raises `Killed` if it was told to
         end (a terminal's Ctrl-C reaches git with us, and git first), else `InfraError`.
 
         It ends with us, even by kill -9: what it would go on to write is the next start's, which begins anew there.
@@ -514,27 +515,49 @@ class Repository:
     def worktree(self, sha: Sha, path: Path) -> None:
         """Put a linked worktree (with a .git) at path on the commit; one of another repository is replaced.
 
-        So is one that a git which did not end was moving: files that it had written and not yet noted in the index
-        would stay there for all commits to come, tracked by none, and every test of that worktree would see them.
-        Locks that were left there, and a worktree half made, are in nobody's way.
+        So is one in which something did not come to its end (`unsettled`). A git that was moving it may have written
+        files that are not yet in the index: they would stay for all commits to come, tracked by none, and every test
+        of that worktree would see them. Locks that were left there, and a worktree half made, are in nobody's way.
         """
-        if (path / ".git").exists():
-            asked = ("rev-parse", "--path-format=absolute", "--git-common-dir", "--git-dir")
-            status, out, _ = self._execute(*asked, cwd=path)
-            common, _, own = out.strip().partition("\n")
-            moves = Path(own) / "bot-moves"
-            ours = status == 0 and Path(common).resolve() == self.dir.resolve()
-            if ours and (Path(own) / "index").exists() and not moves.exists():
-                for lock in ("index.lock", "HEAD.lock"):
-                    (Path(own) / lock).unlink(missing_ok=True)
-                moves.touch()
+        own = self._own(path)
+        if own is not None and (own / "index").exists() and not (own / _UNSETTLED).exists():
+            for lock in ("index.lock", "HEAD.lock"):
+                (own / lock).unlink(missing_ok=True)
+            with self.unsettled(path):
                 self._call("checkout", "--quiet", "--force", "--detach", sha, cwd=path)
-                moves.unlink()
-                return
+            return
         shutil.rmtree(path, ignore_errors=True)
         with _ADDING:
             self._call("worktree", "prune")
             self._call("worktree", "add", "--quiet", "--force", "--force", "--detach", str(path), sha)
+
+    @contextlib.contextmanager
+    def unsettled(self, path: Path) -> Iterator[None]:
+        """While something changes a worktree of ours, which is made anew if that does not come to its end.
+
+        What was told to end and did so has tidied up (`Stopped`, and not `Killed`).
+        """
+        own = self._own(path)
+        if own is None:
+            raise InfraError(f"{path}: is no worktree of {self.path} any more; start again")
+        (own / _UNSETTLED).touch()
+        try:
+            yield
+        except Killed:
+            raise
+        except Stopped:
+            (own / _UNSETTLED).unlink(missing_ok=True)
+            raise
+        (own / _UNSETTLED).unlink(missing_ok=True)
+
+    def _own(self, path: Path) -> Path | None:
+        """git's directory of a linked worktree; None if there is none of this repository at path."""
+        if not (path / ".git").exists():
+            return None
+        asked = ("rev-parse", "--path-format=absolute", "--git-common-dir", "--git-dir")
+        status, out, _ = self._execute(*asked, cwd=path)
+        common, _, own = out.strip().partition("\n")
+        return Path(own) if status == 0 and Path(common).resolve() == self.dir.resolve() else None
 
     def compose(self, base: Sha, ops: Sequence[Op]) -> Sha | Conflict:
         """base with ops applied in turn, as a real commit under refs/bot/, with fixed identity and dates.
@@ -656,9 +679,9 @@ def _blobs(pieces: Iterable[bytes], limit: int) -> Iterator[bytes]:
 
 
 def _lived(status: int, command: str, path: Path) -> None:
-    """Raise `Stopped` or `InfraError` for a git that was ended by a signal."""
+    """Raise `Killed` or `InfraError` for a git that was ended by a signal."""
     if status in (-signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP):
-        raise Stopped(f"stopped while running git {command}")
+        raise Killed(f"stopped while running git {command}")
     if status < 0:
         raise InfraError(f"{path}: git {command} was ended by signal {-status}; is there memory enough?")
 
