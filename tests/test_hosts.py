@@ -79,9 +79,11 @@ def test_one_worker_is_killed_and_one_cut_off_in_the_middle(
     log = cluster.log("work")
     assert f"first bad commit: {history['20'][:12]}" in log
     again = {name for name in lost if f"alpha {name}\n" in (path / "ran").read_text()}
+    moved = {name for name in lost if f"was lost; the test of {history[name][:12]} once more on alpha" in log}
     needless = {name for name in lost if f"{history[name][:12]} is not tested to its end" in log}
-    assert again and again | needless == lost
-    assert log.count("was lost; the test of") == len(again)
+    assert again and again <= moved  # what had just been begun anew may lose its use before its command runs
+    assert moved | needless == lost
+    assert log.count("was lost; the test of") == len(moved)
     until(lambda: not cluster.below("beta/command"), "what the killed worker ran goes on")
     until(lambda: not cluster.below("gamma/command"), "what the worker runs that was cut off goes on")
     report = json.loads((path / "work/out/r0001/report.json").read_text())["report"]
