@@ -22,3 +22,7 @@ class Aborted(InfraError):
 
 class Stopped(BotError):
     """The user or the init system asked us to stop (SIGINT, SIGTERM). What was recorded stays."""
+
+
+class Killed(Stopped):
+    """So they did, and it ended a process in its middle: what that was writing may be half written."""

@@ -19,7 +19,7 @@ from queue import LifoQueue
 from bot.build.builder import Builder
 from bot.errors import Aborted, UserError
 from bot.host import process
-from bot.host.checkout import worktree
+from bot.host.checkout import unsettled, worktree
 from bot.host.git import Repository
 from bot.host.stop import either
 from bot.model import (
@@ -315,15 +315,16 @@ def perform_command(job: Test, rig: CommandRig) -> Iterator[Build | Run]:
         try:
             worktree(rig.repository, job.commit, tree)
             rig.progress.work(f"running {rig.argv[0]} on {job.commit[:12]}")
-            done = process.run(rig.argv, cwd=tree, timeout=rig.timeout, stop=rig.stop)
+            with unsettled(rig.repository, tree):
+                done = process.run(rig.argv, cwd=tree, timeout=rig.timeout, stop=rig.stop)
+                code = done.returncode
+                if done.timed_out or not 0 <= code <= 127:
+                    how = f"took more than {rig.timeout:.0f} s" if done.timed_out else f"exited {code}"
+                    raise Aborted(
+                        f"{' '.join(rig.argv)} {how} on {job.commit[:12]}; as with `git bisect run`, the search stops"
+                    )
         finally:
             rig.trees.put(tree)
-        code = done.returncode
-        if done.timed_out or not 0 <= code <= 127:
-            how = f"took more than {rig.timeout:.0f} s" if done.timed_out else f"exited {code}"
-            raise Aborted(
-                f"{' '.join(rig.argv)} {how} on {job.commit[:12]}; as with `git bisect run`, the search stops"
-            )
         outcome = {0: Outcome.PASS, 125: Outcome.UNTESTABLE}.get(code, Outcome.FAIL_DST)
         yield Run(
             commit=job.commit,

@@ -77,10 +77,14 @@ class Workshop:
     slots: int = 1
     smokes: int = 1
     controls: Controls = field(default_factory=Controls)
+    _goldens: Goldens = field(init=False)  # one for all orders: it knows who makes which stream, and what cannot be had
     _builders: dict[str, Builder] = field(default_factory=dict)  # by recipes
     _commands: dict[tuple[str, ...], CommandRig] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _doing: int = 0
+
+    def __post_init__(self) -> None:
+        self._goldens = Goldens(self.work / "goldens")
 
     @property
     def sandbox(self) -> Sandbox | None:
@@ -114,6 +118,8 @@ class Workshop:
             with self._lock:
                 fetch(self.repository, self.upstream, self.stop)
         missing = self._missing(order) if missing else ()
+        if order.posted and order.test.commit not in missing:  # it may have come without being named: see `unpack`
+            bundles.keep(self.repository, [order.test.commit], POSTED)
         if missing and (order.bundle or order.fetch):
             names = ", ".join(sha[:12] for sha in missing)
             raise InfraError(
@@ -153,7 +159,7 @@ class Workshop:
             stop=self.stop,
             smokes=self.smokes,
             controls=self.controls,
-            goldens=Goldens(self.work / "goldens"),
+            goldens=self._goldens,
             sandbox=self.sandbox,
         )
 

@@ -1,4 +1,4 @@
-"""For all tests: a git that knows no user, and skips that may not hide anything in CI."""
+"""For all tests: a git that knows no user, skips that may not hide anything in CI, and properties without a clock."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import os
 from collections.abc import Generator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Property tests are not races: how long an example takes on a busy machine says nothing.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -853,7 +853,8 @@ def processes_of(path: Path) -> list[psutil.Process]:
     return found
 
 
-def wait_gone(path: Path, seconds: float = 10, *, besides: str = "") -> None:
+def wait_gone(path: Path, seconds: float = 60, *, besides: str = "") -> None:
+    """None is left soon. One that was killed needs the processor once more to end, which a busy machine gives late."""
     deadline = time.monotonic() + seconds
     while left := [process for process in processes_of(path) if process.name() != besides]:
         assert time.monotonic() < deadline, left

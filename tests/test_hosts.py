@@ -79,18 +79,18 @@ def test_one_worker_is_killed_and_one_cut_off_in_the_middle(
     log = cluster.log("work")
     assert f"first bad commit: {history['20'][:12]}" in log
     again = {name for name in lost if f"alpha {name}\n" in (path / "ran").read_text()}
+    moved = {name for name in lost if f"was lost; the test of {history[name][:12]} once more on alpha" in log}
     needless = {name for name in lost if f"{history[name][:12]} is not tested to its end" in log}
-    assert again and again | needless == lost
-    assert log.count("was lost; the test of") == len(again)
+    assert again and again <= moved  # what had just been begun anew may lose its use before its command runs
+    assert moved | needless == lost
+    assert log.count("was lost; the test of") == len(moved)
     until(lambda: not cluster.below("beta/command"), "what the killed worker ran goes on")
     until(lambda: not cluster.below("gamma/command"), "what the worker runs that was cut off goes on")
     report = json.loads((path / "work/out/r0001/report.json").read_text())["report"]
     assert report["host"].startswith("worker alpha")
-    culprit = report["finding"]["confirmation"]["culprit"]
-    # one run more than a confirmation asks for was seen once, under load; it has to be of the same host, too
-    assert culprit["commit"] == history["20"] and culprit["bad"] == culprit["n"] in (3, 4)
+    assert report["finding"]["confirmation"]["culprit"] == {"commit": history["20"], "bad": 3, "n": 3}
     confirmed = [run for run in Store(path / "work").runs(logs=False) if run.commit == history["20"]]
-    assert [run.host for run in confirmed] == ["alpha"] * culprit["n"]
+    assert [run.host for run in confirmed] == ["alpha"] * 3
     (path / "hold-gamma").unlink()
     networks.mend("gamma")
     until(lambda: cluster.log("gamma").count("connected to") == 2, lambda: f"no gamma:\n{cluster.log('gamma')}")

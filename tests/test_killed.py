@@ -19,6 +19,7 @@ import pytest
 
 from bot.store.store import Store
 from tests.test_cli import wait_gone
+from tests.testing.cluster import until
 from tests.testing.history import History, draw
 from tests.testing.zygote import Process, start
 
@@ -142,3 +143,19 @@ def test_killed_while_a_test_runs(history: History, whole: Whole, tmp_path: Path
     ended(bot(tmp_path, "bisect", "--resume"), 0)
     assert lines(tmp_path) == [*runs[:number], *runs[number - 1 :]]
     assert said(tmp_path / "work") == answer
+
+
+def test_what_a_killed_test_left_half_is_not_there_for_the_next(history: History, tmp_path: Path) -> None:
+    """A make of the user's own would take it for made: no commit tracks it, so no checkout takes it away."""
+    went, began = (shlex.quote(str(tmp_path / name)) for name in ("went", "began"))
+    test = f"test -e {went} || {{ touch half {began}; exec sleep 600; }}; test ! -e n/b -a ! -e half"
+    repository, range_ = str(history.repository.path), f"{history['0']}..{history['7']}"
+    options = ("--set", "bisect.min_runs=3", "bisect", range_, "--repo", repository)
+    process = bot(tmp_path, *options, "--", "sh", "-c", test)
+    until((tmp_path / "began").exists, "no test")
+    os.killpg(process.pid, signal.SIGKILL)
+    ended(process, -signal.SIGKILL)
+    wait_gone(tmp_path)
+    (tmp_path / "went").touch()
+    out = ended(bot(tmp_path, "bisect", "--resume"), 0)
+    assert f"first bad commit: {history['b'][:12]}" in out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -14,12 +15,14 @@ import pytest
 
 from bot.config import load
 from bot.errors import InfraError
+from bot.host import bundles
 from bot.host.git import Repository
-from bot.model import Baseline, BuildKind, Case, Direction, Profile, Sandbox, SmokeSettings
+from bot.model import Baseline, BuildKind, Case, Direction, Profile, Run, Sandbox, SmokeSettings
 from bot.model import Test as Job
 from bot.pipeline.doctor import checks
 from bot.progress import Silent
 from bot.store.store import Store
+from bot.worker import Rig
 from bot.workshop import Order, Workshop
 from tests.testing import fastqemu
 from tests.testing.cluster import Cluster, environment, free_port
@@ -163,3 +166,53 @@ def test_another_setup_is_refused(workshop: Workshop, history: tuple[Path, list[
     same = replace(CASE, direction=Direction.SAME, baseline=None)
     asked = order(history[1][1], workshop, test=Job(history[1][1], (same,)), setups={same: "?"}, baselines={})
     assert f"alpha: what {same.id} depends on is not the same here" in refused(workshop, asked)
+
+
+# -- what orders have in common ------------------------------------------------------------------------------------
+
+
+def test_orders_make_each_recorded_stream_once(
+    workshop: Workshop, history: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two that are done at a time would write the same files, and what cannot be recorded would be tried each time."""
+    rigs: list[Rig] = []
+    monkeypatch.setattr(Workshop, "_check", lambda *_: None)
+
+    def nothing(_job: Job, rig: Rig) -> Iterator[Run]:
+        rigs.append(rig)
+        return iter(())
+
+    monkeypatch.setattr("bot.workshop.perform", nothing)
+    for commit in history[1][:2]:
+        assert list(workshop(order(commit, workshop), threading.Event())) == []
+    one, other = rigs
+    assert one.goldens is not None and one.goldens is other.goldens
+
+
+HALF = """
+import os, signal, sys
+from pathlib import Path
+from bot.host import bundles
+from bot.host.git import POSTED, Repository
+bundles.keep = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+bundles.unpack(Repository(Path(sys.argv[1])), Path(sys.argv[2]).read_bytes(), [sys.argv[3]], POSTED)
+"""
+
+
+def test_what_somebody_posted_is_known_for_that_after_a_kill(
+    workshop: Workshop, history: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    """The worker had unpacked it and not yet named it: it is there, and nothing says that nobody vouches for it."""
+    subprocess.run(["git", "clone", "-q", str(history[0]), str(tmp_path / "mine")], check=True)
+    who = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+    subprocess.run(["git", *who, "commit", "-q", "--allow-empty", "-m", "p"], cwd=tmp_path / "mine", check=True)
+    mine = Repository(tmp_path / "mine")
+    sha = mine.resolve("HEAD")
+    packed = bundles.pack(mine, [sha], [history[1][-1]])
+    assert packed is not None
+    (tmp_path / "pack").write_bytes(packed)
+    asked = [sys.executable, "-c", HALF, str(history[0]), str(tmp_path / "pack"), sha]
+    assert subprocess.run(asked, env=environment(), timeout=100).returncode == -signal.SIGKILL
+    assert bundles.has(workshop.repository, sha) and not workshop.repository.posted(sha)
+    refused(workshop, order(sha, workshop, posted=True))
+    assert workshop.repository.posted(sha)

@@ -27,7 +27,7 @@ from bot.build.diagnosis import Fault, Reader, fault
 from bot.build.sharing import taken
 from bot.build.submodules import Pin
 from bot.build.tree import State, Tree
-from bot.errors import InfraError, Stopped, UserError
+from bot.errors import InfraError, Killed, Stopped, UserError
 from bot.host.git import Repository
 from bot.host.process import HeadTail
 from bot.host.reads import watched
@@ -35,6 +35,7 @@ from bot.model import Build, BuildSettings, BuildStatus, Recipe, Sandbox, Sha
 from bot.progress import Progress
 
 _LOG = 512 * 1024  # bytes of a build's log that are kept, head and tail
+_GRACE = 20.0  # seconds that make and ninja have to remove what they were making: a killed one's tree is worth nothing
 _FLOOD = 100 * 2**20  # bytes that no command of a build has to say; all of a build's are 1 MB
 _MESON_LOCK = "subprojects/.wraplock"  # meson 1.9 and 1.10 open it for writing, in the sources
 _NOT_FIRMWARE = {".bz2", ".dts", ".txt", ".build", ".svg", ".in", ".mak", ""}  # suffixes in pc-bios; "": README
@@ -97,30 +98,22 @@ class Making:
         self.tree.begin()
         self.tree.renew(self._manner())
         try:
-            self._move()
+            trusted = partial(submodules.trusted, self.repository, self.job.commit, self.job.recipe)
+            self.tree.checkout(self.repository, self.job.commit, self.job.pins, trusted)
             before, used = self.tree.state, self.tree.used
             attempt = self._watched()
             steps = attempt.steps
             if used and not attempt.ok and not self._believed(before, attempt):
                 attempt = self._clean(before, attempt)
                 steps += attempt.steps
+        except (InfraError, Killed):
+            self.tree.wipe()  # a compiler without disk, memory or time may have left half a file; it also makes room
+            raise
         except (Stopped, UserError):
             self.tree.update(dirty=False)  # make and ninja remove what they were making when they are told to end
             raise
-        except InfraError:
-            self.tree.wipe()  # a compiler without disk or memory may have left half a file; this also makes room
-            raise
         self.tree.update(dirty=False, **({"good": self.job.commit} if attempt.ok else {}))
         return attempt, steps
-
-    def _move(self) -> None:
-        """Make the sources those of the commit. A git that was told to end leaves files that no index knows of."""
-        trusted = partial(submodules.trusted, self.repository, self.job.commit, self.job.recipe)
-        try:
-            self.tree.checkout(self.repository, self.job.commit, self.job.pins, trusted)
-        except Stopped:
-            self.tree.wipe()
-            raise
 
     def _clean(self, before: State, first: Attempt) -> Attempt:
         """Once more in a clean directory. The used one is taken back if it turns out that the commit was at fault."""
@@ -230,7 +223,7 @@ class Making:
         box = self._sandbox(read=place.source, write=place.build, lock=place.source / _MESON_LOCK)
         done = self.run(
             argv, cwd=cwd, env=self.job.env, timeout=left, log_limit=_LOG, flood=_FLOOD, stop=self.job.stop,
-            on_line=line, sandbox=box,
+            on_line=line, sandbox=box, grace=_GRACE,
         )  # fmt: skip
         log.feed(f"$ {' '.join(argv)}\n{done.output}\n".encode())
         if done.exceeded is not None:

@@ -187,7 +187,11 @@ def _cured_parent(suspect: Sha, parent: Sha, seen: Count, rules: Rules, *, outsi
 def _wanted(
     question: Question, suspect: Sha, parents: Sequence[Sha], counts: Mapping[Sha, Count], rules: Rules, noisy: bool
 ) -> Ask | Flaky | None:
-    """Runs still needed, from the commit with the fewest on, which interleaves them; None if there are enough."""
+    """Runs still needed, from the commit with the fewest on, which interleaves them; None if there are enough.
+
+    While a commit has fewer than any confirmation asks for, nothing else is asked: where several are tested at a time,
+    a free slot would bring one run too many of a commit that has them, beside the run that ends it all.
+    """
     wants: dict[Sha, str] = {}
     failing, passing = (parents, (suspect,)) if question.cured else ((suspect,), parents)
     alike = all(_alike(_count(counts, sha), _count(counts, question.failing)) for sha in failing)
@@ -202,7 +206,8 @@ def _wanted(
     for end in (question.good, question.bad):
         if _count(counts, end).n < rules.min_runs:
             wants.setdefault(end, f"confirm {question.role(end)}")
-    fewest = sorted(wants, key=lambda sha: _count(counts, sha).n)
+    short = [sha for sha in wants if _count(counts, sha).n < rules.min_runs]
+    fewest = sorted(short or wants, key=lambda sha: _count(counts, sha).n)
     return Ask(Phase.CONFIRMATION, tuple(Want(sha, 1, wants[sha]) for sha in fewest)) if wants else None
 
 

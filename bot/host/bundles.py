@@ -41,11 +41,19 @@ def pack(repository: Repository, shas: Iterable[Sha], known: Iterable[Sha]) -> b
 
 
 def unpack(repository: Repository, data: bytes, shas: Iterable[Sha], under: str = MADE) -> None:
-    """Take commits from a pack, and keep them under some refs. Raises `InfraError` if the clone lacks more."""
+    """Take commits from a pack, and keep them under some refs. Raises `InfraError` if the clone lacks more.
+
+    If this is killed in its middle they may be there and not be named; whom that matters to has to `keep` them.
+    """
     wanted = tuple(shas)
     for _ in repository.git.stream("index-pack", "--stdin", "--fix-thin", said=data):
         pass
     repository.git.call("rev-list", "--quiet", "--objects", *wanted, "--not", "--all")  # fails if anything is missing
-    updates = "".join(f"update {under}/{sha} {sha}\n" for sha in wanted)
+    keep(repository, wanted, under)
+
+
+def keep(repository: Repository, shas: Iterable[Sha], under: str) -> None:
+    """Have refs under `under` for commits that are there, which also say where they came from."""
+    updates = "".join(f"update {under}/{sha} {sha}\n" for sha in shas)
     for _ in repository.git.stream("update-ref", "--stdin", said=updates.encode()):
         pass

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import shutil
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,8 +66,11 @@ def sync_directory(path: Path) -> None:
 
 
 def replace(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all: a temporary beside it, fsync, rename, fsync of the directory."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    """Write a file whole or not at all: a temporary beside it, fsync, rename, fsync of the directory.
+
+    The temporary is this call's alone: threads, and hosts that share a directory, may write the same file at once.
+    """
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
         with part.open("wb") as out:
             out.write(data)

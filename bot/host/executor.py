@@ -317,6 +317,7 @@ class _Serving:
 
     name: str
     work: Work
+    stop: threading.Event  # set when the worker is told to end
     lock: threading.Lock = field(default_factory=threading.Lock)
     running: int = 0
 
@@ -348,6 +349,12 @@ def _perform(payload: bytes, topic: str, token: str, version: str) -> None:
             raise InfraError(f"{by} runs bot {__version__}, the coordinator {version}: install the same")
         for fact in serving.work(pickle.loads(payload), stop):  # noqa: S301 - by TLS, of ours
             tell("fact", fact)
+    except Stopped as error:
+        if serving.stop.is_set():  # the worker's end is none of the search: another worker is given the task
+            while worker.status.name in ("running", "paused"):
+                time.sleep(_LOOK)
+            raise distributed.Reschedule from error
+        tell("error", error)
     except BaseException as error:
         tell("error", error)
     else:
@@ -386,7 +393,7 @@ def serve(
     Raises `UserError` if a file of TLS cannot be read.
     """
     global _serving
-    _serving = _Serving(name, work)
+    _serving = _Serving(name, work, stop)
     distributed, security = _dask(link), _security(link)
     made = _without_http(distributed.Worker)
     given = {

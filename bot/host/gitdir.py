@@ -18,7 +18,8 @@ from pathlib import Path
 os.environ["GIT_PYTHON_REFRESH"] = "quiet"  # without git the import must pass: `_NO_GIT` says what to install
 import git as gitpython
 
-from bot.errors import InfraError, Stopped, UserError
+from bot.errors import InfraError, Killed, UserError
+from bot.host import process
 
 _NO_GIT = "git is not installed: apt-get install git"
 _PIECE = 1 << 18  # bytes that `stream` gives at once
@@ -59,13 +60,23 @@ class GitDir:
         self.dir = Path(found.removesuffix("\n"))
 
     def run(self, *args: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> tuple[int, str, str]:
-        """Exit status, output, and what it complained of. With `cwd` git finds the repository from there."""
+        """Exit status, output, and what it complained of, of a git that ended by itself, whatever it answered.
+
+        One that a signal ended answered nothing, which must not be taken for "no": raises `Killed` if it was told to
+        end (a terminal's Ctrl-C reaches git with us, and git first), else `InfraError`.
+
+        It ends with us, even by kill -9: what it would go on to write is the next start's, which begins anew there.
+        With `cwd` git finds the repository from there.
+        """
         # a GIT_DIR: were the repository gone, git would look for another one from here upwards
         full = environment(local=True) | ({} if cwd else {"GIT_DIR": str(self.dir)}) | dict(env or {})
         runner = gitpython.Git(str(cwd)) if cwd else self._git
+        argv = ["git", *args]
+        if shutil.which("git") is not None:  # else it is git that is to be missed
+            argv = process.dies_with_us(argv, "TERM")
         try:
             status, out, err = runner.execute(
-                ["git", *args],
+                argv,
                 with_extended_output=True,
                 with_exceptions=False,
                 strip_newline_in_stdout=False,
@@ -74,6 +85,7 @@ class GitDir:
             )
         except gitpython.GitCommandNotFound as error:
             raise InfraError(_NO_GIT) from error
+        _lived(int(status or 0), args[0], self.path)
         return int(status or 0), text(out), text(err)
 
     def attempt(self, *args: str) -> str | None:
@@ -82,13 +94,8 @@ class GitDir:
         return out.rstrip("\n") if status == 0 else None
 
     def call(self, *args: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
-        """Output; raises `InfraError` with git's words if it exited non-zero, `Stopped` if it was told to end.
-
-        A terminal's Ctrl-C reaches git with us, and git first.
-        """
+        """Output; raises `InfraError` with git's words if it exited non-zero."""
         status, out, err = self.run(*args, env=env, cwd=cwd)
-        if status in (-signal.SIGINT, -signal.SIGTERM):
-            raise Stopped(f"stopped while running git {args[0]}")
         if status != 0:
             raise InfraError(f"{self.path}: git {args[0]} exited {status}: {err.strip() or out.strip()}")
         return out
@@ -122,6 +129,7 @@ class GitDir:
                 ear.join()
                 running.stdout.close()
                 running.stderr.close()
+            _lived(status, args[0], self.path)
             if status != 0:
                 complaints.seek(0)
                 raise InfraError(f"{self.path}: git {args[0]} exited {status}: {text(complaints.read()).strip()}")
@@ -130,6 +138,14 @@ class GitDir:
     def objects(self) -> Path:
         """Where its objects are, those of a linked worktree too."""
         return Path(self.call("rev-parse", "--path-format=absolute", "--git-path", "objects").removesuffix("\n"))
+
+
+def _lived(status: int, command: str, path: Path) -> None:
+    """Raise `Killed` or `InfraError` for a git that was ended by a signal."""
+    if status in (-signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP):
+        raise Killed(f"stopped while running git {command}")
+    if status < 0:
+        raise InfraError(f"{path}: git {command} was ended by signal {-status}; is there memory enough?")
 
 
 def text(data: str | bytes) -> str:

@@ -18,7 +18,8 @@ def holder(work: Path) -> int | None:
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        text = (work / "lock.pid").read_text().strip()
+        pid = work / "lock.pid"
+        text = pid.read_text().strip() if pid.exists() else ""  # whoever has just taken it has not yet said so
         return int(text) if text.isdigit() else 0
     lock.release()
     return None

@@ -17,12 +17,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bot.errors import InfraError, Stopped, UserError
+from bot.errors import InfraError, Killed, Stopped, UserError
 from bot.host import sandbox as sandboxed
 from bot.host.sandbox import Inside
 from bot.model import Sandbox
 
 _POLL = 0.1  # seconds between looks at the stop event
+_EARLY = 0.05  # seconds between looks whether a sandbox has what can be told to end
 _WATCH = 0.1  # seconds between looks at what a sandbox uses up
 
 
@@ -84,27 +85,30 @@ def dies_with_us(argv: Sequence[str], sig: str = "KILL") -> list[str]:
     return [setpriv, "--pdeathsig", sig, "--", *argv] if setpriv else list(argv)
 
 
-def kill_group(process: subprocess.Popen[bytes], grace: float = 2.0, inside: Inside | None = None) -> None:
+def kill_group(process: subprocess.Popen[bytes], grace: float = 2.0, inside: Inside | None = None) -> bool:
     """End every process of the group that `process` leads: TERM, then KILL after `grace` seconds; reaps it.
+
+    Returns whether `process` itself ended without a KILL.
 
     Of a sandbox, the first TERM goes to what runs in it and not to bwrap, whose end would be a KILL to the rest.
     """
     if inside is not None:
-        if process.poll() is None:
-            inside.terminate(process.pid)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=grace)
+        until = time.monotonic() + grace
+        while process.poll() is None and not inside.terminate(process.pid) and time.monotonic() < until:
+            time.sleep(_EARLY)  # bwrap has not come to start it
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=max(until - time.monotonic(), 0.0))
         grace = 0.0
-    for sig, wait in ((signal.SIGTERM, grace), (signal.SIGKILL, None)):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, sig)
-        try:
-            process.wait(timeout=wait)
-        except subprocess.TimeoutExpired:
-            continue
-        if sig == signal.SIGTERM:
-            continue  # the leader is gone; its children may not be: KILL them too
-        return
+    obeyed = process.poll() is not None
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=grace)
+        obeyed = obeyed or inside is None
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)  # the leader may be gone and its children not
+    process.wait()
+    return obeyed
 
 
 def run(
@@ -119,6 +123,7 @@ def run(
     stdin: bytes | None = None,
     flood: int | None = None,
     sandbox: Sandbox | None = None,
+    grace: float = 2.0,
 ) -> Completed:
     """Run argv to its end and return how it went; a non-zero exit is a result, not an exception.
 
@@ -127,9 +132,12 @@ def run(
     writes more than `flood` bytes is ended. In a `sandbox` it is ended when it goes beyond one of its limits, and the
     default environment has nothing of ours.
 
-    Raises `UserError` if the program cannot be executed, `Stopped` if `stop` was set, `InfraError` if the machine is
-    out of memory or processes, or gives no sandbox. In each case nothing of the process is left.
+    Raises `UserError` if the program cannot be executed, `Stopped` if `stop` was set (`Killed` if it then did not end
+    within `grace` seconds), `InfraError` if the machine is out of memory or processes, or gives no sandbox. In each
+    case nothing of the process is left.
     """
+    if stop is not None and stop.is_set():
+        raise Stopped(f"stopped before {argv[0]} was run")
     began = time.monotonic()
     process, inside = _start(argv, cwd, env, subprocess.DEVNULL if stdin is None else subprocess.PIPE, sandbox)
     keep = HeadTail(log_limit)
@@ -184,6 +192,10 @@ def run(
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=_POLL)
         returncode = process.poll()
+    except Stopped as stopped:
+        if not kill_group(process, grace, inside):
+            raise Killed(f"{stopped}, which had to be killed") from stopped
+        raise
     finally:
         kill_group(process, inside=inside)
         if inside is not None:

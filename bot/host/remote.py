@@ -25,6 +25,9 @@ def clone(
 ) -> Repository:
     """The bot's own bare copy of upstream at `path`, fetched to now. A half-made one from a killed start is redone.
 
+    Whoever calls has the copy for itself. So the locks that are there are those of a git that was killed, which would
+    keep every fetch from then on from its refs; they are removed.
+
     Raises `UserError` with git's words if url cannot be reached and there is no copy yet, `InfraError` if there is
     one, `Stopped` if `stop` was set.
     """
@@ -44,6 +47,8 @@ def clone(
         part.rename(path)
         return Repository(path)
     repository = Repository(path)
+    for lock in (*path.glob("*.lock"), *(path / "refs").rglob("*.lock")):
+        lock.unlink(missing_ok=True)
     for pause in (1, 4, 0):
         try:
             fetch(repository, url, stop)

@@ -112,12 +112,15 @@ class Inside:
         except (ValueError, KeyError, ProcessLookupError):
             pass  # it failed before there was a process; bwrap's words on stderr say why
 
-    def terminate(self, monitor: int) -> None:
-        """SIGTERM to what runs in the session of `monitor`, bwrap's own process, which is spared."""
+    def terminate(self, monitor: int) -> bool:
+        """SIGTERM to what runs in the session of `monitor`, bwrap's own process, which is spared; whether any did."""
+        told = False
         for pid in psutil.pids():
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 if pid not in (monitor, self._first) and os.getsid(pid) == monitor:
                     os.kill(pid, signal.SIGTERM)
+                    told = True
+        return told
 
     @property
     def program(self) -> int | None:

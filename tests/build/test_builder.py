@@ -16,11 +16,12 @@ import psutil
 import pytest
 
 from bot.config import load
-from bot.errors import InfraError, Stopped, UserError
+from bot.errors import InfraError, Killed, Stopped, UserError
 from bot.host import process
 from bot.host.process import Completed
 from bot.model import Build, BuildKind, BuildStatus, Recipe
-from tests.build.project import CONFIGURE, MAKE, NINJA, TARGET, Project, Watcher
+from tests.build.project import CONFIGURE, GENERATOR, MAKE, NINJA, TARGET, Project, Watcher
+from tests.testing.cluster import until
 from tests.testing.tmpfs import resize
 
 STYLES = pytest.mark.parametrize("style", ["ninja", "make"])
@@ -295,6 +296,30 @@ def test_stop_ends_a_build_and_the_next_goes_on(project: Project, work: Path) ->
         builder.build(slow, TARGET, stop=stop)
     after = project.commit({"gen.sh": 'sed "s/^/#define NAME_/" "$1" > "$2" #\n'})
     assert builder.build(after, TARGET).kind is BuildKind.INCREMENTAL
+
+
+def test_what_a_killed_make_left_half_is_not_taken_for_made(
+    project: Project, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that does not end when it is told to leaves what it was making, and that is newer than its sources."""
+    monkeypatch.setattr("bot.build.builder._GRACE", 1.0)
+    styled(project, "make")
+    half = "trap '' TERM; echo '#define NAME_MAJOR 9 *' >\"$2\"; touch \"$2.half\"; sleep 60\n"
+    commit = project.commit({"gen.sh": f"if test -e {work}/whole; then {GENERATOR}exit; fi\n{half}"})
+    builder, stop = project.builder(work, sandbox=None), threading.Event()
+
+    def person() -> None:
+        until(lambda: next(work.glob("trees/*/build/names.h.half"), None) is not None, "it does not begin")
+        stop.set()
+
+    thread = threading.Thread(target=person)
+    thread.start()
+    with pytest.raises(Killed):
+        builder.build(commit, TARGET, stop=stop)
+    thread.join()
+    (work / "whole").touch()
+    again = builder.build(commit, TARGET)
+    assert (again.kind, says(again)) == (BuildKind.FULL, "QEMU emulator version 7.2")
 
 
 def test_free_space_is_asked_for_first(project: Project, work: Path) -> None:

@@ -576,7 +576,9 @@ STEPS = st.lists(st.sampled_from(sorted({str(step) for path in keys() for step i
 )
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(path=STEPS, value=YAMLISH)
 def test_no_override_can_do_more_than_be_refused(here: Path, path: str, value: str) -> None:
     """Neither --set nor a variable nor a file: a Config comes out, or lines that can be printed."""

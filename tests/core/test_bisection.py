@@ -602,6 +602,16 @@ def test_confirmation_runs_take_turns() -> None:
     assert state.phase is Phase.DONE
 
 
+def test_no_commit_is_run_once_too_often_beside_the_last_run_of_another() -> None:
+    """c2 has its ten; of c1 the tenth goes on, which may end it all. Once all have ten, more are asked of both."""
+    state = fold(start(line(3), "c0"), {"c3": "B" * 10, "c0": "G" * 10, "c2": "B" * 10, "c1": "G" * 9})
+    assert [t.commit for t in state.next_jobs(3)] == ["c1"]
+    assert state.next_jobs(2, running=["c1"]) == ()
+    assert isinstance(fold(state, {"c1": "G"}).finding, FirstBad)
+    rare = fold(start(line(2), "c0"), {"c2": "BGGBGGBGGG", "c0": "G" * 10, "c1": "G" * 10})
+    assert {t.commit for t in rare.next_jobs(3)} == {"c1", "c2"}
+
+
 def test_runs_are_raised_until_passes_of_the_parent_mean_something() -> None:
     """Bad in 3 of 10: 0.7^10 is 0.028, so more runs are made until that is below 0.001, and no chance either."""
     turns: dict[str, int] = {}

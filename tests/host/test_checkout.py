@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from bot.errors import InfraError
 from bot.host.checkout import checkout, worktree
 from bot.host.remote import clone
 from tests.test_cli import wait_gone
+from tests.testing.cluster import processes_in, until
 from tests.testing.history import History, draw, git
 
 
@@ -153,3 +155,29 @@ def test_what_a_killed_checkout_wrote_is_no_file_of_another_commit(tmp_path: Pat
     worktree(copy, history["0"], path)
     assert not (path / "n" / "b").exists()
     assert git(path, "status", "--porcelain") == ""
+
+
+CHECKS_OUT = """
+import sys; from pathlib import Path
+from bot.host.checkout import checkout
+from bot.host.git import Repository
+checkout(Repository(Path(sys.argv[1])), sys.argv[2], Path(sys.argv[3]) / "tree", Path(sys.argv[3]) / "index")
+"""
+
+
+def test_no_git_goes_on_writing_after_a_kill(upstream: History, tmp_path: Path) -> None:
+    """The next start wipes the tree and checks out another commit, and would find there what is of the first."""
+    real = shutil.which("git")
+    (tmp_path / "git").write_text(f'#!/bin/sh\ncase "$*" in *--reset*) exec sleep 600 ;; esac; exec {real} "$@"\n')
+    (tmp_path / "git").chmod(0o755)
+    asked = [sys.executable, "-c", CHECKS_OUT, str(upstream.repository.path), upstream["4"], str(tmp_path)]
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    child = subprocess.Popen(asked, env=env)
+
+    def writes() -> bool:
+        return any(process.name() == "sleep" for process in processes_in(tmp_path / "tree"))
+
+    until(writes, "it does not check out")
+    child.kill()
+    child.wait()
+    until(lambda: not writes(), "git goes on")

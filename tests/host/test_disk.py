@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,19 @@ def test_replace_is_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(OSError, match="No space"):
         disk.replace(path, b"new")
     assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["f"]
+
+
+def test_a_file_that_several_write_at_once_is_that_of_one_of_them(tmp_path: Path) -> None:
+    path, texts = tmp_path / "f", [letter * 200_000 for letter in (b"a", b"b", b"c", b"d")]
+
+    def write(text: bytes) -> None:
+        for _ in range(25):
+            disk.replace(path, text)
+            assert path.read_bytes() in texts
+
+    with ThreadPoolExecutor(len(texts)) as pool:
+        list(pool.map(write, texts))
     assert [p.name for p in tmp_path.iterdir()] == ["f"]
 
 

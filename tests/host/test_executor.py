@@ -149,7 +149,7 @@ def test_what_is_stopped_ends_with_its_processes(history: History, send: Sending
     with pytest.raises(Stopped):
         next(facts)
     thread.join()
-    until(lambda: not elsewhere(mark), "its process goes on", within=10)
+    until(lambda: not elsewhere(mark), "its process goes on")
 
 
 def test_what_nobody_reads_any_more_ends_with_its_processes(history: History, send: Sending, tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_what_nobody_reads_any_more_ends_with_its_processes(history: History, se
     facts = perform(Job(history["3"], (COMMAND,), times=2), threading.Event())
     next(facts)
     facts.close()  # type: ignore[attr-defined] # a generator
-    until(lambda: not elsewhere(mark), "its process goes on", within=10)
+    until(lambda: not elsewhere(mark), "its process goes on")
 
 
 def test_errors_are_of_their_own_type(history: History, send: Sending) -> None:
@@ -215,7 +215,32 @@ def test_a_worker_that_is_killed_and_its_test_is_done_by_another(
     cluster.kill("doomed")
     rest = [(run.host, run.outcome) for run in facts if isinstance(run, Run)]
     assert rest == [("steady", Outcome.FAIL_DST)] * 2
-    until(lambda: not elsewhere(mark), "the process of the killed worker goes on", within=10)
+    until(lambda: not elsewhere(mark), "the process of the killed worker goes on")
+
+
+def test_a_worker_that_is_told_to_end_and_its_test_is_done_by_another(
+    cluster: Cluster, away: Sending, history: History, tmp_path: Path
+) -> None:
+    """As where its host is restarted: nobody asked that the search end."""
+    cluster.workers("leaving", repo=history.repository.path)
+    began = shlex.quote(str(tmp_path / "began"))
+    perform = away("sh", "-c", f"case $PWD in *leaving*) touch {began}; exec sleep 600 ;; esac; exit 1")
+    found: list[object] = []
+
+    def search() -> None:
+        try:
+            found.extend(perform(Job(history["3"], (COMMAND,), host="leaving"), threading.Event()))
+        except BaseException as error:
+            found.append(error)
+
+    thread = threading.Thread(target=search)
+    thread.start()
+    until((tmp_path / "began").exists, "it does not begin")
+    cluster.kill("leaving", signal.SIGTERM)
+    thread.join()
+    (run,) = found
+    assert isinstance(run, Run) and (run.host, run.outcome) == ("steady", Outcome.FAIL_DST)
+    assert not processes_in(cluster.path / "leaving/command")
 
 
 def test_workers_that_are_lost_one_after_another_are_an_error(
@@ -255,7 +280,7 @@ def test_a_coordinator_that_is_killed_and_its_test_ends(cluster: Cluster, histor
     cluster.start("killed", "bisect", range_, "--repo", repository, "--", "sh", "-c", f"sleep {mark} & wait")
     until(lambda: elsewhere(mark), lambda: f"no test:\n{cluster.log('killed')}")
     cluster.kill("killed")
-    until(lambda: not elsewhere(mark), "the test goes on", within=20)
+    until(lambda: not elsewhere(mark), "the test goes on")
 
 
 def test_commits_that_only_the_coordinator_has_go_with_the_test(
@@ -405,7 +430,7 @@ def test_a_scheduler_that_ends_ends_the_tests_and_is_found_again(
         with pytest.raises(InfraError, match=r"the scheduler tls://.* was lost while the test of"):
             next(facts)
         thread.join()
-        until(lambda: not elsewhere(mark), "the test goes on", within=30)
+        until(lambda: not elsewhere(mark), "the test goes on")
         cluster.said("lonely", "was lost; what was going on is ended")
         monkeypatch.undo()
         (tmp_path / "scheduler.log").unlink()

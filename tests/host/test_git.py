@@ -52,7 +52,9 @@ def test_hostile_names_mean_nothing_and_do_nothing(upstream: History, name: str,
     assert set(upstream.repository.path.rglob("*")) == before
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=60, deadline=None
+)
 @given(
     st.one_of(
         st.text(max_size=30), st.from_regex(r"-{1,2}[a-zA-Z][a-zA-Z=/.-]{0,20}"), st.from_regex(r"[@^~:{}.]{1,6}")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from bot.errors import InfraError, UserError
+from bot.errors import InfraError, Stopped, UserError
 from bot.host.checkout import checkout, worktree
 from bot.host.git import Repository
 from bot.host.picks import Revert, compose
@@ -59,6 +61,32 @@ def test_without_git_the_error_says_what_to_install(tmp_path: Path, upstream: Hi
     where = str(upstream.repository.path)
     done = subprocess.run([sys.executable, "-c", script, where], env=env, capture_output=True, text=True, check=False)
     assert (done.stdout.strip(), done.stderr) == ("git is not installed: apt-get install git", "")
+
+
+@pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_git_that_was_ended_says_neither_yes_nor_no(
+    upstream: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sig: signal.Signals
+) -> None:
+    """Ctrl-C reaches it too, and the kernel ends it when memory is short: "no such file" would be believed."""
+    repository, (one, other) = upstream.repository, (upstream["1"], upstream["6"])
+    (tmp_path / "git").write_text(f"#!/bin/sh\nkill -{sig.value} $$\n")
+    (tmp_path / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    kind = InfraError if sig is signal.SIGKILL else Stopped
+    asked: tuple[Callable[[], object], ...] = (
+        lambda: repository.is_ancestor(one, other),
+        lambda: repository.merge_base(one, other),
+        lambda: repository.resolve(one),
+        repository.head,
+        lambda: repository.file(one, "n/1"),
+        lambda: repository.has_word(one, "x"),
+        lambda: repository.paths(one),
+        lambda: repository.blob(one, 9),
+        lambda: repository.submodule_url(one, "x"),
+    )
+    for ask in asked:
+        with pytest.raises(kind):
+            ask()
 
 
 def test_hooks_and_filters_of_others_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

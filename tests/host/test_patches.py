@@ -363,7 +363,9 @@ ODD = st.text(st.characters(codec="utf-8", exclude_characters="\n\r"), max_size=
 DASHED = st.builds(str.__add__, st.sampled_from(["-", "--", "--output=x", "-F/etc/passwd", "@{-1}", "a..b", ""]), ODD)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(title=DASHED, author=DASHED, email=DASHED, file=DASHED)
 def test_any_words_make_a_commit_or_a_user_error(
     project: Project, tmp_path: Path, title: str, author: str, email: str, file: str

@@ -22,8 +22,8 @@ def alive(*argv: str) -> bool:
 
 
 def gone(*argv: str) -> bool:
-    """Whether no such process is left, now or within two seconds."""
-    end = time.monotonic() + 2
+    """Whether no such process is left, now or soon: one that was killed needs the processor once more to end."""
+    end = time.monotonic() + 30
     while alive(*argv):
         if time.monotonic() > end:
             return False
@@ -60,10 +60,9 @@ def test_stdin_is_given_or_empty() -> None:
 
 
 def test_timeout_ends_children_too() -> None:
-    began = time.monotonic()
     done = run(["sh", "-c", "sleep 4712 & sleep 4712"], timeout=0.5)
     assert done.timed_out and not done.ok
-    assert time.monotonic() - began < 5
+    assert done.seconds < 200  # and not as long as they sleep, on however busy a machine
     assert gone("sleep", "4712")
 
 
@@ -73,10 +72,9 @@ def test_a_child_that_ignores_term_is_killed() -> None:
 
 
 def test_a_survivor_that_holds_the_pipe_does_not_hold_us() -> None:
-    began = time.monotonic()
     done = run(["sh", "-c", "sleep 4713 & echo done"])
     assert done.returncode == 0 and done.output == "done\n"
-    assert time.monotonic() - began < 5
+    assert done.seconds < 200  # and not as long as they sleep, on however busy a machine
     assert gone("sleep", "4713")
 
 
@@ -144,7 +142,7 @@ def test_head_and_tail_account_for_every_byte(chunk: int) -> None:
 
 def test_check_says_command_code_and_last_lines() -> None:
     assert check(run(["echo", "fine"])) == "fine\n"
-    with pytest.raises(InfraError, match=r"(?s)sh -c .*: exited 4 after 0 s.*why"):
+    with pytest.raises(InfraError, match=r"(?s)sh -c .*: exited 4 after \d+ s.*why"):
         check(run(["sh", "-c", "echo why; exit 4"]))
     with pytest.raises(InfraError, match="timed out"):
         check(run(["sleep", "9"], timeout=0.2))
@@ -155,8 +153,8 @@ def test_stop_is_heard_after_the_child_closed_its_output() -> None:
     threading.Timer(0.5, stop.set).start()
     began = time.monotonic()
     with pytest.raises(Stopped):
-        process.run(["sh", "-c", "exec >/dev/null 2>&1; sleep 30"], stop=stop)
-    assert time.monotonic() - began < 10
+        process.run(["sh", "-c", "exec >/dev/null 2>&1; sleep 3000"], stop=stop)
+    assert time.monotonic() - began < 200
 
 
 def test_a_noisy_survivor_is_not_taken_for_a_hanging_leader() -> None:

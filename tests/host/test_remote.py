@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 from pathlib import Path
 
@@ -34,6 +35,30 @@ def test_clone_then_fetch_follows_pushes_forced_ones_too(tmp_path: Path) -> None
     assert again.resolve("v1") == history["2"]
     assert again.commit(history["3"]).subject == "3"  # what was forced away is still there to be read
     assert again.commit(reverted).parents == (history["3"],)
+
+
+def test_a_fetch_goes_on_after_one_that_was_killed(tmp_path: Path) -> None:
+    """It had a ref locked, for as long as the file is there: no later one could move that ref."""
+    history = draw(tmp_path / "r", "0 1")
+    url, path = str(history.repository.path), tmp_path / "copy.git"
+    clone(url, path)
+    refs = path / "refs" / "tags"
+    for turn in range(20):
+        made = "".join(f"create refs/tags/t{turn}-{number} {history['0']}\n" for number in range(400))
+        subprocess.run(["git", "update-ref", "--stdin"], cwd=url, input=made.encode(), check=True)
+        argv = ["git", "fetch", "--quiet", url, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"]
+        fetching = subprocess.Popen(argv, cwd=path)
+        while not (refs / f"t{turn}-1").exists():
+            assert fetching.poll() is None
+        fetching.kill()
+        fetching.wait()
+        if list(refs.glob("*.lock")):
+            break
+    else:
+        pytest.fail("no git was killed while it had a lock")
+    git(history.repository.path, "update-ref", "refs/heads/master", history["0"])
+    assert clone(url, path).branches()["master"] == history["0"]
+    assert len(git(path, "tag").split()) == 400 * (turn + 1)
 
 
 def test_a_half_made_clone_is_redone(tmp_path: Path, upstream: History) -> None:

@@ -112,7 +112,7 @@ def test_no_capability_and_no_way_to_one() -> None:
 def test_what_leaves_the_session_ends_with_it() -> None:
     done = tried("setsid -f sleep 4321; (trap '' TERM HUP; exec -a stays sleep 4322) & sleep 0.2; echo end")
     assert done.output == "end\n"
-    assert done.seconds < 5
+    assert done.seconds < 200  # and not as long as they sleep, on however busy a machine
     assert gone("sleep", "4321")
     assert gone("stays", "4322")
 

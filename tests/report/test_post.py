@@ -41,6 +41,9 @@ CANARY = "canary-password-0417"
 POST = PostSettings("smtp", "Migration bot <migbot@example.com>", SmtpServer("x"), ("x",), 9, 9, ("*",), ())
 MAIL = as_text(render.mail(reports.first_bad(), settings=SETTINGS, templates=TEMPLATES, date=NOW))
 LETTER = letter(MAIL, POST, NOW)
+PATIENCE = 2.0
+"""Seconds that a silent server is waited for. What it answers before has to come within them on a busy machine, too:
+only the last answer tells `Lost` from `Deferred`."""
 
 
 def smtp(port: int, **given: object) -> Smtp:
@@ -63,7 +66,7 @@ def by_smtp(_tmp: Path, what: str) -> Iterator[Transport]:
         yield smtp(free_port())
         return
     with scripted(talk[what]) as port:
-        yield smtp(port, timeout=0.3 if what == "silent" else 20.0)
+        yield smtp(port, timeout=PATIENCE if what == "silent" else 20.0)
 
 
 @contextlib.contextmanager
@@ -91,7 +94,7 @@ def by_gitlab(_tmp: Path, what: str) -> Iterator[Transport]:
     with gitlab(CANARY) as there:
         there.faults = [faults[what]] if what in faults else []
         url = f"http://127.0.0.1:{free_port()}" if what == "gone" else there.url
-        project = Project(url, there.project, timeout=0.5 if what == "silent" else 20.0)
+        project = Project(url, there.project, timeout=PATIENCE if what == "silent" else 20.0)
         yield GitLab(project, SecretStr(CANARY))
 
 
@@ -159,7 +162,7 @@ def test_nobody_is_taken(code: str, kind: type[Answer]) -> None:
 def test_it_breaks(at: str, how: str, wanted: type[Answer]) -> None:
     said: list[bytes] = []
     with scripted(breaks(at, how, said)) as port:
-        answer = smtp(port, timeout=0.3 if how == "hang" else 20.0).send(LETTER)
+        answer = smtp(port, timeout=PATIENCE if how == "hang" else 20.0).send(LETTER)
     assert isinstance(answer, wanted), answer
     assert bool(said) == (at == "BODY"), "nothing is given away unless the server may keep it"
 
