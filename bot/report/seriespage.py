@@ -178,7 +178,7 @@ def _result(run: Run | None, report: SeriesReport) -> tuple[str, str]:
 
 
 def _counts(report: SeriesReport) -> str:
-    """`30 cases with the series: 15 pass, 15 fail; 30 of them on the base, too`."""
+    """`30 cases with the series: 15 pass, 15 fail; 30 of them run on the base, too`."""
     runs = _with_series(report)
     count = Counter(_result(run, report)[0] for run in runs)
     named = {
@@ -187,7 +187,7 @@ def _counts(report: SeriesReport) -> str:
     }  # fmt: skip
     parts = [f"{count[kind]} {said}" for kind, said in named.items() if count[kind]]
     both = sum(run.commit == report.posted.base for run in report.compared)
-    return f"{words.plural(len(runs), 'case')} with the series: {', '.join(parts)}; {both} of them on the base, too"
+    return f"{words.plural(len(runs), 'case')} with the series: {', '.join(parts)}; {both} of them run on the base, too"
 
 
 # -- the searches --------------------------------------------------------------------------------------------------

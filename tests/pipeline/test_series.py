@@ -99,7 +99,7 @@ def test_what_was_run_with_the_series_alone_and_what_is_known_to_fail_is_kept_fo
     out = here.work / "pages"
     write_site(here.store, here.config, out, here.repository)
     page = (out / "s0001" / "index.html").read_text()
-    assert "3 cases with the series: 1 pass, 1 fail, 1 fail as expected; 1 of them on the base, too." in page
+    assert "3 cases with the series: 1 pass, 1 fail, 1 fail as expected; 1 of them run on the base, too." in page
     assert "Held back by: " in page and "approval: not approved by a person" in page
     (item,) = here.store.outbox.items(-1)
     here.store.outbox.change(item, Held("for a reason of mine"))

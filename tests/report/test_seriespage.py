@@ -63,7 +63,7 @@ def test_a_page_says_what_was_posted_and_what_fails_since_which_patch(tmp_path: 
         'Base master: 999999999999 ("Merge remote-tracking branch', "Patches 79, version 6",
         'destination exits 1: Unknown ramblock "pc.ram"',
         "new is the series; run as printed: 1 here, 124 on patch 66/79",
-        "60 cases with the series: 15 pass, 45 fail; 60 of them on the base, too.",
+        "60 cases with the series: 15 pass, 45 fail; 60 of them run on the base, too.",
         "First failing: patch 67/79", "FAIL_DST on 007900790079 (pseries-3.1): destination.stderr",
         "Held back by: approval: not approved by a person.",
         "Not run: KVM; profile virtio.",
@@ -95,7 +95,7 @@ def test_every_case_that_was_run_is_there_and_whose_fault_it_is(tmp_path: Path) 
     ]  # fmt: skip
     page = words(write(tmp_path, entry(swept()))["s4471/index.html"])
     assert (
-        "24 cases with the series: 12 pass, 10 fail, 1 flaky, 1 fail as expected; 13 of them on the base, too." in page
+        "24 cases with the series: 12 pass, 10 fail, 1 flaky, 1 fail as expected; 13 of them run on the base, too." in page
     )
     assert "Not told about the series pseries-5.0: the base fails, too" in page
 

@@ -202,5 +202,5 @@ def test_golden_files_are_all_used() -> None:
         "first_bad.json", "first_fixed.txt", "summary.txt", "summary.ansi", "heat.txt", "series.eml",
         "series-range.eml", "answer.eml", "digest.eml",
     } | {f"follow-{name}.eml" for name, _ in FOLLOW_UPS} | {
-        "operator-disk-over.eml", *(f"operator-{kind}.eml" for kind in Kind)
+        "operator-disk-over.eml", "follow-stable-alone.eml", *(f"operator-{kind}.eml" for kind in Kind)
     }  # fmt: skip
