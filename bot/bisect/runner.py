@@ -119,6 +119,7 @@ def search(
     begun: dict[Sha, tuple[Bisection, str]] = {}  # by commit under test: the state that asked for it, and why
     shown: tuple[Sha, ...] = ()
     dropped = set[Sha]()  # under test, and told to end
+    said: dict[Sha, Verdict | None] = {}  # what was told of each commit
     trouble: BaseException | None = None
     with Crew(perform, jobs) as crew:
         while True:
@@ -162,8 +163,10 @@ def search(
                 trouble = trouble or InfraError(f"testing {job.commit[:12]} brought no run of {question.case.id}")
             else:
                 asked = begun[job.commit][0].phase
-                _tell(told, state, asked, job.commit, diary, (clock() - began) / max(new, 1), progress)
-                told = state
+                verdict = state.count(job.commit).verdict
+                again = job.commit in said and said[job.commit] is verdict
+                _tell(told, state, asked, job.commit, diary, (clock() - began) / max(new, 1), progress, again=again)
+                told, said[job.commit] = state, verdict
     if trouble:
         raise trouble
     finding = state.finding
@@ -255,11 +258,14 @@ def _tell(
     diary: Mapping[Sha, _Step],
     pace: float,
     progress: Progress,
+    *,
+    again: bool,
 ) -> None:
     """Say what came of a question, since what was told `before`; it was asked in the phase `asked`, and `pace` is
-    seconds a step. Confirmation runs are told as one, and so are those that are to make sure of a verdict."""
-    seen, known = state.count(sha), before.count(sha)
-    if asked is not Phase.CONFIRMATION and (not known.n or known.verdict is not seen.verdict):
+    seconds a step. Confirmation runs are told as one, and so are those that make sure of a verdict, `again` the same.
+    """
+    seen = state.count(sha)
+    if asked is not Phase.CONFIRMATION and not again:
         last = next(run for run in reversed(state.runs) if run.commit == sha).observation
         what = f"{last.outcome}: {last.message.splitlines()[0]}" if last.message else str(last.outcome)
         said = f"step {_number(diary, sha)}: {sha[:12]} is {_verdict(seen.verdict)} ({what})"
