@@ -302,7 +302,7 @@ def test_what_a_killed_make_left_half_is_not_taken_for_made(
     project: Project, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that does not end when it is told to leaves what it was making, and that is newer than its sources."""
-    monkeypatch.setattr("bot.build.builder._GRACE", 1.0)
+    monkeypatch.setattr("bot.build.making._GRACE", 1.0)
     styled(project, "make")
     half = "trap '' TERM; echo '#define NAME_MAJOR 9 *' >\"$2\"; touch \"$2.half\"; sleep 60\n"
     commit = project.commit({"gen.sh": f"if test -e {work}/whole; then {GENERATOR}exit; fi\n{half}"})
