@@ -69,7 +69,8 @@ def test_a_git_that_was_ended_says_neither_yes_nor_no(
 ) -> None:
     """Ctrl-C reaches it too, and the kernel ends it when memory is short: "no such file" would be believed."""
     repository, (one, other) = upstream.repository, (upstream["1"], upstream["6"])
-    (tmp_path / "git").write_text(f"#!/bin/sh\nkill -{sig.value} $$\n")
+    dies = f"exec env --default-signal=INT sh -c 'kill -{sig.value} $$'"  # a shell's background job has it ignored
+    (tmp_path / "git").write_text(f"#!/bin/sh\n{dies}\n")
     (tmp_path / "git").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     kind = InfraError if sig is signal.SIGKILL else Stopped

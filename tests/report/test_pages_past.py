@@ -68,7 +68,7 @@ def test_a_cell_leads_to_its_place_and_that_is_seen(browser: Browser, base: str)
         page.do("[...document.querySelectorAll('tr.item')].find(r => r.innerText.startsWith('pseries-2.7'))"
                 ".querySelector('td.fail a').id = 'this'")  # fmt: skip
         page.click("#this")
-        page.wait_for("location.pathname.endsWith('ppc64-pseries.html')")
+        page.wait_for("location.pathname.endsWith('ppc64-pseries.html') && document.querySelector(':target') !== null")
         card = "document.querySelector(':target').closest('.card')"
         assert page.do(f"{card}.querySelector('.word').innerText") == "FAIL"
         assert "pseries-2.1 ... 2.7, 2.12 (8 types)" in page.do(f"{card}.innerText")
