@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import groupby
 
-from bot.core.verdict import FAILURES
+from bot.core.verdict import FAILURES, NO_ANSWER
 from bot.model import Outcome, Sha
 
 _BAD = FAILURES | {Outcome.UNTESTABLE}  # that it cannot be tested any more is no answer of the commit's either
@@ -72,7 +72,7 @@ def candidate(seen: Iterable[Seen], commit: Sha, setup: str, toolchain: str) -> 
     """
     grounds: dict[tuple[str, str], list[Seen]] = {}
     for run in seen:
-        if run.commit == commit and run.outcome not in (Outcome.INFRA, Outcome.NOT_BUILT):
+        if run.commit == commit and run.outcome not in NO_ANSWER:
             grounds.setdefault((run.setup, run.toolchain), []).append(run)
     today = grounds.pop((setup, toolchain), [])
     if _good(today):
@@ -102,8 +102,7 @@ def _only(before: Seen, now: Seen, today: Seen) -> bool:
 def asked(seen: Iterable[Seen], commit: Sha, setup: str, toolchain: str) -> bool:
     """Whether a commit was run under a setup and toolchain, with an answer."""
     return any(
-        (run.commit, run.setup, run.toolchain) == (commit, setup, toolchain)
-        and run.outcome not in (Outcome.INFRA, Outcome.NOT_BUILT)
+        (run.commit, run.setup, run.toolchain) == (commit, setup, toolchain) and run.outcome not in NO_ANSWER
         for run in seen
     )
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 
-from bot.core.verdict import failed
+from bot.core.verdict import answers, failed
 from bot.model import Case, Outcome, Run
 
 _ALIKE = 20  # cases that fail alike on one commit, above which it is no accident
@@ -32,7 +32,7 @@ def combined(runs: Iterable[Run]) -> tuple[Run, ...]:
 
 def _one(runs: list[Run]) -> Run:
     last = next((run for run in reversed(runs) if run.outcome is not Outcome.INFRA), runs[-1])
-    like = [run for run in _answers(runs) if (run.setup, run.fixups) == (last.setup, last.fixups)]
+    like = [run for run in answers(runs) if (run.setup, run.fixups) == (last.setup, last.fixups)]
     failing = [run for run in like if failed(run)]
     if not failing or all(run.outcome is not Outcome.PASS for run in like):
         return last
@@ -45,20 +45,16 @@ def uncertain(runs: Iterable[Run], known: Collection[Case], times: int) -> tuple
 
     Not those that are `known` to fail, and not the many that fail alike: those were no accident.
     """
-    answers: dict[Case, list[Run]] = {}
-    for run in _answers(runs):
-        answers.setdefault(run.case, []).append(run)
+    of: dict[Case, list[Run]] = {}
+    for run in answers(runs):
+        of.setdefault(run.case, []).append(run)
     failing = {
         case: of_case[-1]
-        for case, of_case in answers.items()
+        for case, of_case in of.items()
         if case not in known and len(of_case) <= times and all(map(failed, of_case))
     }
     alike = Counter(_how(run) for run in failing.values())
     return tuple(case for case, run in failing.items() if alike[_how(run)] <= _ALIKE)
-
-
-def _answers(runs: Iterable[Run]) -> list[Run]:
-    return [run for run in runs if run.outcome not in (Outcome.INFRA, Outcome.NOT_BUILT)]
 
 
 def _how(run: Run) -> tuple[str, str]:

@@ -21,6 +21,18 @@ FAILURES = frozenset(
 )
 """Outcomes in which the case ran and QEMU did wrong."""
 
+NO_ANSWER = frozenset({Outcome.INFRA, Outcome.NOT_BUILT})
+"""Outcomes that say nothing of a case for ever: what they met may have been mended since."""
+
+
+def answers(runs: Iterable[Run]) -> list[Run]:
+    """The runs that need not be run again.
+
+    Not those that the machine failed; nor those of commits that did not build: the builder remembers that by recipe and
+    toolchain, which may have been mended since, and answers from its cache if not.
+    """
+    return [run for run in runs if run.outcome not in NO_ANSWER]
+
 
 def failed(run: Run) -> bool:
     """Whether a run shows a failure that a search can be about.

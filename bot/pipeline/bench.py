@@ -14,11 +14,12 @@ from pathlib import Path
 from bot.build.builder import Builder
 from bot.config import Config
 from bot.core.succession import Release
+from bot.core.verdict import answers
 from bot.errors import InfraError, UserError
 from bot.host.executor import Remote
 from bot.host.git import Repository
 from bot.host.sandbox import end_strays
-from bot.model import Baseline, Build, BuildKind, Case, Direction, Inventory, Outcome, Profile, Run, Sha
+from bot.model import Baseline, Build, BuildKind, Case, Direction, Inventory, Profile, Run, Sha
 from bot.pipeline.confining import sandbox
 from bot.pipeline.local import at_once
 from bot.progress import Progress
@@ -77,15 +78,6 @@ def baseline_name(bench: Bench, baseline: Baseline, target: str) -> str:
     binary = installed(baseline, target)
     version = inspect(binary, stop=bench.stop).version.split()[0]
     return f"qemu-{version} ({binary.path})"
-
-
-def answers(runs: Iterable[Run]) -> list[Run]:
-    """The runs that need not be run again.
-
-    Not those that the machine failed; nor those of commits that did not build: the builder remembers that by recipe and
-    toolchain, which may have been mended since, and answers from its cache if not.
-    """
-    return [run for run in runs if run.outcome not in (Outcome.INFRA, Outcome.NOT_BUILT)]
 
 
 def of_today(bench: Bench, runs: Iterable[Run]) -> list[Run]:

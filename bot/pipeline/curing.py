@@ -13,7 +13,7 @@ from bot.core.lifecycle import Claimed, Cured, Event, Record, Refuted, Unnamed, 
 from bot.core.outbox import GITLAB
 from bot.core.outbox import State as Sending
 from bot.core.tracker import addresses
-from bot.core.verdict import count
+from bot.core.verdict import answers, count
 from bot.model import (
     Case,
     FirstBad,
@@ -28,7 +28,7 @@ from bot.model import (
     Tally,
     Test,
 )
-from bot.pipeline.bench import Bench, answers, having, of_today, toolchain
+from bot.pipeline.bench import Bench, having, of_today, toolchain
 from bot.pipeline.hands import performer
 from bot.pipeline.investigate import Asked, investigate
 from bot.pipeline.tracking import thread

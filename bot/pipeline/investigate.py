@@ -14,6 +14,7 @@ from bot.core import exposing, sides, trailers
 from bot.core.confirmation import Rules
 from bot.core.course import course
 from bot.core.dag import Dag
+from bot.core.verdict import answers
 from bot.errors import InfraError
 from bot.host.git import Repository
 from bot.host.picks import Conflict, Pick, Revert, compose
@@ -43,7 +44,7 @@ from bot.model import (
     Tally,
     Test,
 )
-from bot.pipeline.bench import Bench, answers, baseline_name, of_today
+from bot.pipeline.bench import Bench, baseline_name, of_today
 from bot.pipeline.costing import Costing
 from bot.pipeline.local import host
 from bot.pipeline.mending import Mending

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from datetime import UTC, datetime
 from pathlib import Path
 
 from bot.core.matrix import machine_ranges
@@ -15,11 +14,6 @@ from bot.pipeline.standing import no_mail, standing
 from bot.report.deliver import write
 from bot.report.safe import line
 from bot.store.store import Mail, Store, number
-
-
-def when(seconds: float) -> str:
-    """Seconds since the epoch as people read them, in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def machines(regression: Regression) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bot.pipeline.look import machines, when
+from bot.pipeline.look import machines
 from bot.pipeline.standing import standing
 from bot.report import data, posted, reasons, render, story
 from bot.report.safe import line
+from bot.report.words import when
 from bot.store.ids import is_series
 from bot.store.store import Entry, Store, number
 

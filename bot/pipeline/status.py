@@ -14,11 +14,11 @@ from bot.core.plain import line
 from bot.host.disk import free
 from bot.host.lock import holder
 from bot.model import BuildKind
-from bot.pipeline.look import when
 from bot.pipeline.noted import noted
 from bot.pipeline.standing import standing
 from bot.report.operator import Told, message_id
 from bot.report.releases import lines
+from bot.report.words import when
 from bot.store.replies import Fate
 from bot.store.store import Cycle, Store
 from bot.terminal import duration

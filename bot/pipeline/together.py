@@ -13,10 +13,10 @@ from bot.bisect.crew import Perform
 from bot.core import matrix
 from bot.core.bisection import Bisection
 from bot.core.dag import Dag
-from bot.core.verdict import judge
+from bot.core.verdict import answers, judge
 from bot.errors import UserError
 from bot.model import Build, Case, Question, Regression, Run, Sha, Test, Verdict
-from bot.pipeline.bench import Bench, answers
+from bot.pipeline.bench import Bench
 
 
 def lead(regression: Regression) -> Case:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 
 from bot.core.succession import Fate, Release, Trial
 from bot.report.safe import line
+from bot.report.words import when
 
 _CASES = 5  # of one failure that are named
 
@@ -15,9 +15,9 @@ def lines(in_use: Mapping[str, Release], waiting: Mapping[str, Release]) -> Iter
     """Where each baseline stands, and what waits, by the baselines' names: a line each."""
     for name, used in sorted(in_use.items()):
         by = f", by {used.person}" if used.person else ""
-        yield f"baseline {line(name)}: {line(used.ref)} since {_when(used.used or 0.0)}{line(by)}"
+        yield f"baseline {line(name)}: {line(used.ref)} since {when(used.used or 0.0)}{line(by)}"
         if new := waiting.get(name):
-            yield f"  {line(new.ref)} waits since {_when(new.seen)}: {line(_waits(new), 400)}"
+            yield f"  {line(new.ref)} waits since {when(new.seen)}: {line(_waits(new), 400)}"
 
 
 def _waits(new: Release) -> str:
@@ -40,7 +40,3 @@ def advice(name: str, old: str, new: str) -> str:
         f"`bot baselines {name} --use {new} --why TEXT` takes it, `--use {old} --why TEXT` keeps {old} and asks no"
         " more; an entry in `expected` explains a failure; a later point release is tried by itself"
     )
-
-
-def _when(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import signal
+from datetime import UTC, datetime
 
 from bot.core.matrix import family, machine_ranges, version_key
 from bot.core.signature import is_warning
@@ -160,6 +161,11 @@ def _numbers(machine: str) -> tuple[int, ...]:
 
 def plural(n: int, one: str) -> str:
     return f"{n} {one}" if n == 1 else f"{n} {one}s"
+
+
+def when(seconds: float) -> str:
+    """Seconds since the epoch as people read them, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def duration(seconds: float) -> str:
