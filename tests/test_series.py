@@ -67,10 +67,8 @@ def test_the_third_of_four_patches_is_named_in_a_reply_to_the_cover_letter(world
     assert report["reproduction"]["bad_exit"] == 1 and report["reproduction"]["good_exit"] == 124
     world.run("site", "pages", code=0)
     page = (world.path / "pages" / "s0001" / "index.html").read_text()
-    assert (
-        "patch 3/4 (&#34;hw/core: step 3&#34;)" in page
-        and "1 case with the series: 1 fail; 1 of them on the base" in page
-    )
+    assert "patch 3/4" in page and "hw/core: step 3" in page
+    assert "1 case with the series: 1 fail; 1 of them run on the base, too" in page
     assert "Held back by: approval: not approved by a person" in page and 'href="report.json"' in page
     for refused in (("accept", "s0001", "--owner", "a", "--until", "2999-01-01"), ("retract", "s0001")):
         assert "and no regression" in world.run(*refused, "--why", "x", code=129).stderr
