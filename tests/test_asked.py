@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.core.lifecycle import Corrected, Disputed, State, Tried
+from bot.core.lifecycle import Corrected, Disputed, Offered, State, Tried
 from bot.core.outbox import State as Sending
 from bot.host.git import Repository
 from tests.test_cli import place
@@ -114,6 +114,15 @@ def test_another_commit_is_run_and_what_it_fails_by_today_is_reported(life: Aske
     assert [item.state for item in life.store.outbox.items()].count(Sending.SENT) == 4
 
 
+def fix(says: str, to: str, message_id: str) -> bytes:
+    """A patch as somebody posts it."""
+    mail = EmailMessage()
+    mail["From"], mail["To"], mail["Message-ID"] = "Bob <bob@example.net>", to, f"<{message_id}>"
+    mail["Subject"] = "[PATCH] hw/core: mend it"
+    mail.set_content(f"It is broken.\n\n{says}\n---\n\ndiff --git a/dev.c b/dev.c\n+x\n")
+    return mail.as_bytes()
+
+
 def posted(life: Asked, *changes: str) -> tuple[str, ...]:
     """The Message-IDs of series that turn up in the mailbox, each of what `dev.c` becomes with it."""
     git, found = life.here.project.git, []
@@ -133,7 +142,14 @@ def posted(life: Asked, *changes: str) -> tuple[str, ...]:
 
 def test_a_posted_series_is_put_on_the_tip_and_run(life: Asked) -> None:
     old = posted(life, fastqemu.dev_c(GOOD, "of another base"))
-    culprit, report = life.reported()
+    culprit = life.commit(SMALLER, "hw/core: rework")
+    life.deliver(fix(f"Fixes: {culprit[:12]}", "list@example.org", "a@example.org"))
+    life.deliver(fix(f"Fixes: {culprit[:12]}", "ann@example.org", "private@example.org"))
+    life.cycle(10)
+    report = life.send()
+    known = "Known? Posted, and in no branch of our clone (a hint, not run here): <a@example.org> If you fix this"
+    assert known in " ".join(report.get_content().split())
+    assert life.entry().record.note == "a@example.org, not in a branch yet"
     mends, idle, breaks = posted(life, fastqemu.dev_c(GOOD), fastqemu.dev_c(SMALLER, "idle"), BROKEN)
     branches = life.here.project.git("for-each-ref")
     life.ask(report, "".join(f"migbot: test <{key}>\n" for key in (mends, idle, breaks)))
@@ -143,8 +159,8 @@ def test_a_posted_series_is_put_on_the_tip_and_run(life: Asked) -> None:
     assert f"{cured}; 1 other case of the report that failed without it passed, too." in said
     assert f"it does not cure it: with {on} it fails 10 of 10, without it 10 of 10" in said
     assert f"{on}: it does not build: " in said
-    assert life.entry().state is State.OPEN, "nobody took it in"
-    assert [type(happened.event) for happened in life.entry().record.history] == [Tried] * 3
+    assert life.entry().state is State.POSTED, "nobody took it in"
+    assert [type(happened.event) for happened in life.entry().record.history] == [Offered, *[Tried] * 3]
     life.ask(report, f"migbot: test <{old[0]}>\nmigbot: test <nobody@example.org>\n", 2)
     said = life.answered()
     assert f'on master ({culprit[:12]}): 2/2 "hw/core: mend dev.c" does not apply: dev.c: git says: ' in said

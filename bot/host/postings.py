@@ -1,6 +1,7 @@
-"""A posted series in a mailbox, by the Message-ID of one of its mails: the cover letter, or a patch.
+"""What was posted, in a mailbox: a series by the Message-ID of one of its mails, and mails by what they say.
 
-The mailbox is looked through twice: for that mail, and for those beside it. What anybody sent may be in it.
+For a series the mailbox is looked through twice: for that mail, and for those beside it. What anybody sent may be in
+it.
 """
 
 from __future__ import annotations
@@ -8,15 +9,16 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from email.message import Message
 from email.parser import BytesHeaderParser
 from email.utils import parseaddr
 
+from bot.core.replies import Letter
 from bot.core.series import Piece, members
 from bot.errors import InfraError, Stopped, UserError
 from bot.host import patches
-from bot.host.mailbox import mailbox
+from bot.host.mailbox import LARGEST, mailbox, opened
 from bot.host.patches import Series
 from bot.model import MailSource
 
@@ -60,6 +62,20 @@ def find(source: MailSource, message_id: str, stop: threading.Event) -> Series:
         raise NotThere(str(error)) from error
 
 
+def saying(source: MailSource, texts: Collection[str], stop: threading.Event) -> Iterator[Letter]:
+    """Mails in which one of these texts stands. One that cannot be taken apart is passed over.
+
+    Raises `UserError`, `InfraError` and `Stopped` as `find` does.
+    """
+    words, ends = [text.encode() for text in texts], time.monotonic() + _TIME
+    for mail in _every(source, LARGEST, ends, stop):
+        unwrapped = mail.replace(b"=\n", b"")  # quoted-printable breaks lines wherever they are long
+        if any(word in unwrapped for word in words):
+            letter = opened(mail, "").letter
+            if letter is not None:
+                yield letter
+
+
 def _members(asked: Piece, beside: dict[str, tuple[Piece, bytes]]) -> Iterator[Piece]:
     found = members(asked, (piece for piece, _ in beside.values()))
     return (one for one in found if one.message_id in beside)
@@ -68,15 +84,20 @@ def _members(asked: Piece, beside: dict[str, tuple[Piece, bytes]]) -> Iterator[P
 def _all(source: MailSource, wanted: set[str], ends: float, stop: threading.Event) -> Iterator[tuple[Piece, bytes]]:
     """Mails with a header that has one of these Message-IDs, in any field."""
     words = [text.encode() for text in wanted]
-    for raw in mailbox(source, None).every(patches.BYTES):
+    for mail in _every(source, patches.BYTES, ends, stop):
+        head = mail.partition(b"\n\n")[0][:_HEAD]
+        if any(word in head for word in words):
+            yield _piece(head), mail
+
+
+def _every(source: MailSource, limit: int, ends: float, stop: threading.Event) -> Iterator[bytes]:
+    """All mails of at most `limit` bytes, with bare line feeds, for as long as there is time."""
+    for raw in mailbox(source, None).every(limit):
         if stop.is_set():
             raise Stopped
         if time.monotonic() > ends:
             raise InfraError(f"{source.path}: it was not looked through within {_TIME:.0f} s")
-        mail = raw.replace(b"\r\n", b"\n").lstrip(b"\n")
-        head = mail.partition(b"\n\n")[0][:_HEAD]
-        if any(word in head for word in words):
-            yield _piece(head), mail
+        yield raw.replace(b"\r\n", b"\n").lstrip(b"\n")
 
 
 def _piece(head: bytes) -> Piece:

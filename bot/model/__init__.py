@@ -27,6 +27,7 @@ from bot.model.post import GitLab, PostSettings, SmtpServer, Webhook
 from bot.model.posted import Origin, Posted, SeriesReport
 from bot.model.replies import MailSource, ReplySettings
 from bot.model.report import (
+    Offer,
     Readers,
     Reason,
     Related,
@@ -146,6 +147,7 @@ __all__ = [
     "Named",
     "NotReproduced",
     "Observation",
+    "Offer",
     "Origin",
     "Outcome",
     "Place",

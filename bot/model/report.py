@@ -93,6 +93,14 @@ class Readers:
 
 
 @dataclass(frozen=True, slots=True)
+class Offer:
+    """A patch that was posted and says that it cures the failure; nothing of it was run."""
+
+    mail: str  # Message-ID, without brackets
+    how: str  # the line that says so
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """All that a mail, page or JSON about one regression may say. Each claim in it was measured; None: not measured."""
 
@@ -118,6 +126,7 @@ class Report:
     host: str  # "x86_64, Debian 12, 2 cores"
     seconds: float  # wall time of the search, or, if it was interrupted, at least that of its builds and runs
     fixed_by: tuple[Commit, ...] | None = None  # later commits whose Fixes: names the culprit, or that revert it
+    offers: tuple[Offer, ...] | None = None  # patches on a list that say so, newest last; None: no mails were read
     profile: Profile | None = None  # of the case; None: a reader is told its name only
     paths: tuple[str, ...] | None = None  # what the culprit changes
     evidence: tuple[str, ...] = ()  # what spoke for the culprit before the first probe, as phrases

@@ -10,13 +10,12 @@ from dataclasses import dataclass, replace
 from bot.bisect.crew import Perform
 from bot.bisect.runner import Asked as SearchStep
 from bot.bisect.runner import Search, search
-from bot.core import exposing, sides, trailers
+from bot.core import exposing, sides
 from bot.core.confirmation import Rules
 from bot.core.course import course
 from bot.core.dag import Dag
 from bot.core.verdict import answers
 from bot.errors import InfraError
-from bot.host.git import Repository
 from bot.host.picks import Conflict, Pick, Revert, compose
 from bot.model import (
     Attribution,
@@ -31,6 +30,7 @@ from bot.model import (
     Inconclusive,
     MergeConflict,
     Observation,
+    Offer,
     Outcome,
     Question,
     Regression,
@@ -46,6 +46,7 @@ from bot.model import (
 )
 from bot.pipeline.bench import Bench, baseline_name, of_today
 from bot.pipeline.costing import Costing
+from bot.pipeline.fixes import later_fixes, posted_fixes
 from bot.pipeline.local import host
 from bot.pipeline.mending import Mending
 from bot.pipeline.readers import readers
@@ -311,12 +312,20 @@ def _report(
         host=_host(found),
         seconds=max(seconds, worked / bench.config.bisect.jobs),  # one that was gone on with took time before, too
         fixed_by=later_fixes(repository, culprit) if culprit else None,
+        offers=_offers(bench, culprit) if culprit else None,
         profile=None if asked.command else bench.rig.profile(question.case),
         paths=paths,
         readers=readers(repository, question.bad, culprit, paths or ()),
         course=course(found.bisection),
         cured=question.cured,
     )
+
+
+def _offers(bench: Bench, culprit: Commit) -> tuple[Offer, ...] | None:
+    """Patches on a list that say they cure it; of a series that was only posted itself nobody says so."""
+    if bench.repository.posted(culprit.sha):
+        return None
+    return posted_fixes(bench.config, culprit, bench.progress.say, bench.stop)
 
 
 def _toolchain(builds: list[Build], on: str | None) -> str:
@@ -374,9 +383,3 @@ def _names(bench: Bench, asked: Asked, table: tuple[Run, ...]) -> dict[str, str]
         if baseline.name in used:
             names[baseline.name] = baseline_name(bench, baseline, asked.question.case.target)
     return names
-
-
-def later_fixes(repository: Repository, culprit: Commit) -> tuple[Commit, ...]:
-    """Commits anywhere in the clone that say they fix or revert the culprit: a hint for readers, not a verdict."""
-    found = repository.commits(repository.mentioning(culprit.sha))
-    return tuple(c for c in found if c.sha != culprit.sha and trailers.names(c.body, culprit.sha))

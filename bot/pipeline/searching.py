@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from bot.core.drift import Says
-from bot.core.lifecycle import Retracted
+from bot.core.lifecycle import Offered, Retracted
 from bot.errors import UserError
 from bot.model import BadAtGoodEnd, FirstBad, MergeConflict, Outcome, Question, Regression, Report, Run
 from bot.pipeline.asking import not_run
@@ -43,6 +44,9 @@ def searched(desk: Bench, regression: Regression, runs: Sequence[Run], others: S
     more = _other_side(desk, asked, report)  # first: while this is not concluded, a killed cycle comes back to it
     report = _split(desk, report)
     publish(desk, report, found, out_directory(desk.config, desk.work))
+    for one in report.offers or ():
+        with suppress(UserError):  # it is noted, or a person decided about the regression at this moment
+            noted(desk, report.regression.id, Offered(one.mail, one.how))
     return [report, *more]
 
 

@@ -258,6 +258,7 @@ def context(report: Report, settings: ReportSettings, own_id: str) -> dict[str, 
         "revert": figures.revert(report),
         "suspects": _suspects(report),
         "fixed_by": None if report.fixed_by is None else [words.cite(commit) for commit in report.fixed_by],
+        "offers": None if report.offers is None else [_offered(one.mail, settings) for one in report.offers],
         "reported_by": str(tag),
         "link": people.archive(settings, own_id),
         "url": f"{settings.url.rstrip('/')}/{report.regression.id}" if settings.url else None,
@@ -265,6 +266,11 @@ def context(report: Report, settings: ReportSettings, own_id: str) -> dict[str, 
         "approval": settings.approval,
         "answers": settings.answers,
     }
+
+
+def _offered(mail: str, settings: ReportSettings) -> str:
+    """Where a patch can be read: in the archive of the lists, else by its Message-ID."""
+    return people.archive(settings, mail) or f"<{line(mail)}>"
 
 
 def _reproducer(report: Report) -> list[str]:

@@ -24,6 +24,7 @@ from bot.model import (
     Inconclusive,
     Log,
     Observation,
+    Offer,
     Outcome,
     Profile,
     Readers,
@@ -152,6 +153,30 @@ def test_a_known_fix_is_named_and_holds_the_mail() -> None:
     message = mail(replace(reports.first_bad(), fixed_by=(fix,)))
     assert '  d96c4d5f193e ("vl.c: fix migration failure for 3.1 and older machine types")' in body(message)
     assert "fixed" in message["X-Migbot-Held"]
+
+
+@pytest.mark.parametrize(
+    ("fixed", "offers", "said"),
+    [
+        (False, None, "Known? No commit in our clone says that it fixes or reverts it; mails and bug trackers were not "
+         "searched."),
+        (False, (), "Known? No commit in our clone and no patch in our mailbox says that it fixes or reverts it; "
+         "bug trackers were not searched."),
+        (False, ("a@example.org",), "Known? Posted, and in no branch of our clone (a hint, not run here): "
+         "https://lore.kernel.org/qemu-devel/a@example.org/"),
+        (True, ("a@example.org", "b@example.org"),
+         'Known? These commits say that they fix or revert it (hints, not run here): d96c4d5f193e ("vl.c: mend it") '
+         "So do patches on the list: https://lore.kernel.org/qemu-devel/a@example.org/ "
+         "https://lore.kernel.org/qemu-devel/b@example.org/"),
+    ],
+    ids=["not-read", "none", "posted", "both"],
+)  # fmt: skip
+def test_who_says_that_it_is_mended(fixed: bool, offers: tuple[str, ...] | None, said: str) -> None:
+    fixes = (reports.commit("d96c4d5f193e", "vl.c: mend it"),) if fixed else ()
+    given = None if offers is None else tuple(Offer(one, "Fixes: 0123456789ab") for one in offers)
+    message = mail(replace(reports.first_bad(), fixed_by=fixes, offers=given))
+    assert f"{said} If you fix this" in " ".join(body(message).split())
+    assert ("fixed" in message["X-Migbot-Held"]) == fixed, "a patch that was only posted holds nothing"
 
 
 def test_an_inferred_cause_is_a_sentence_beside_the_measured_culprit_and_no_tag() -> None:

@@ -1,0 +1,71 @@
+"""Who says that a culprit is mended already: commits in the clone, and patches that somebody posted.
+
+Hints for readers, not verdicts: anybody may say so, and nothing of it is run for a report.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from email.utils import getaddresses, parsedate_to_datetime
+
+from bot.config import Config
+from bot.core import trailers
+from bot.core.claims import offer
+from bot.core.replies import Letter, message_id
+from bot.errors import InfraError, UserError
+from bot.host import postings
+from bot.host.git import Repository
+from bot.model import Commit, Offer, ReplySettings
+from bot.report.people import every_list
+
+_MOST = 3  # patches that are told of, the newest ones: the versions of one, most times
+
+
+def later_fixes(repository: Repository, culprit: Commit) -> tuple[Commit, ...]:
+    """Commits anywhere in the clone that say they fix or revert the culprit."""
+    found = repository.commits(repository.mentioning(culprit.sha))
+    return tuple(c for c in found if c.sha != culprit.sha and trailers.names(c.body, culprit.sha))
+
+
+def posted_fixes(
+    config: Config, culprit: Commit, say: Callable[[str], None], stop: threading.Event
+) -> tuple[Offer, ...] | None:
+    """Patches on a list that say they fix or revert the culprit, newest last. None if mails are not read, or cannot be.
+
+    A mail that went to none of `report.lists` is left out: its author did not show it to everybody.
+    """
+    settings = config.reply_settings
+    if settings is None:
+        return None
+    try:
+        found = sorted(_found(settings, every_list(config.report_settings), culprit, stop), key=lambda one: one[0])
+    except (UserError, InfraError) as error:  # the search is not to suffer for it
+        say(f"mails were not searched for a fix of {culprit.short}: {error}")
+        return None
+    return tuple({one.mail: one for _, one in found}.values())[-_MOST:]
+
+
+def _found(
+    settings: ReplySettings, lists: frozenset[str], culprit: Commit, stop: threading.Event
+) -> Iterator[tuple[datetime, Offer]]:
+    named = {culprit.sha: culprit.subject}
+    for letter in postings.saying(settings.source, (culprit.sha[:8], culprit.subject), stop):
+        own, how = message_id(letter), offer(letter.text, named)
+        if own is not None and how is not None and lists & set(_recipients(letter)):
+            yield _date(letter), Offer(own, how)
+
+
+def _recipients(letter: Letter) -> Iterator[str]:
+    fields = [value for name in ("to", "cc") for value in letter.all(name)]
+    return (address.lower() for _, address in getaddresses(fields))
+
+
+def _date(letter: Letter) -> datetime:
+    """When it was sent, as it says itself; what says nothing is the oldest."""
+    try:
+        sent = parsedate_to_datetime(letter.one("date"))
+    except (ValueError, TypeError, OverflowError):
+        return datetime.min.replace(tzinfo=UTC)
+    return sent.astimezone(UTC) if sent.tzinfo else sent.replace(tzinfo=UTC)
