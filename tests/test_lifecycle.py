@@ -7,6 +7,7 @@ import email.policy
 import signal
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -30,7 +31,8 @@ from bot.store.store import Entry, Store
 from tests.test_cli import BOT, Place, environment, place, until
 from tests.testing import fastqemu
 from tests.testing.fastqemu import BROKEN, GOOD, SMALLER
-from tests.testing.sink import Sink, sink
+from tests.testing.kept import Kept
+from tests.testing.sink import Received, Sink, sink
 
 pytestmark = pytest.mark.timeout(600)
 SUBJECT = "hw/core: make it smaller"
@@ -65,9 +67,7 @@ class Life:
         port = ("--set", f"report.smtp.port={self.server.port}")
         self.here.run(*port, "report", "r0001", "--approve", "--send", code=0)
         (taken,) = self.server.mails[before:]
-        found = email.message_from_bytes(taken.data, policy=email.policy.default)
-        assert isinstance(found, EmailMessage)
-        return found
+        return parsed(taken)
 
     def reported(self) -> tuple[str, EmailMessage]:
         """(culprit, report) of a regression that people were told of."""
@@ -86,20 +86,59 @@ class Life:
         return [item.kind for item in self.store.outbox.items()]
 
 
-@pytest.fixture
-def life(tmp_path: Path) -> Iterator[Life]:
+def parsed(mail: Received) -> EmailMessage:
+    found = email.message_from_bytes(mail.data, policy=email.policy.default)
+    assert isinstance(found, EmailMessage)
+    return found
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A place after its first look, and after a regression was found there and told."""
+
+    here: Place
+    looked: Kept
+    told: Kept
+    culprit: str
+    mail: Received
+
+
+Told = tuple[Life, str, EmailMessage]
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Begun:
     with sink() as server:
-        here = place(tmp_path, GOOD)
+        here = place(tmp_path_factory.mktemp("life") / "here", GOOD)
         config = here.path / "config.yaml"
         more = "  send: smtp\n  domains: [example.org]\n  smtp: {tls: none, host: 127.0.0.1}\n"
         config.write_text(config.read_text() + more)
         made = Life(here, server)
         made.cycle()
-        yield made
+        looked = Kept(here.path, "looked")
+        culprit, _ = made.reported()
+        return Begun(here, looked, Kept(here.path, "told"), culprit, server.mails[-1])
 
 
-def test_a_fix_that_names_the_culprit_is_run_and_told_once(life: Life) -> None:
-    culprit, report = life.reported()
+@pytest.fixture
+def life(begun: Begun) -> Iterator[Life]:
+    """After its first look."""
+    begun.looked.back()
+    with sink() as server:
+        yield Life(begun.here, server)
+
+
+@pytest.fixture
+def told(begun: Begun) -> Iterator[Told]:
+    """With a regression that people were told of: its culprit, and the report."""
+    begun.told.back()
+    with sink() as server:
+        server.mails.append(begun.mail)
+        yield Life(begun.here, server), begun.culprit, parsed(begun.mail)
+
+
+def test_a_fix_that_names_the_culprit_is_run_and_told_once(told: Told) -> None:
+    life, culprit, report = told
     fix = life.commit(GOOD, f'hw/core: make it as large again\n\nFixes: {culprit[:12]} ("{SUBJECT}")\n')
     life.commit(GOOD, "hw/core: another", "more")
     said = life.cycle()
@@ -122,8 +161,8 @@ def test_a_fix_that_names_the_culprit_is_run_and_told_once(life: Life) -> None:
     assert len(life.server.mails) == 2
 
 
-def test_a_fix_that_says_nothing_is_found_by_a_search(life: Life) -> None:
-    life.reported()
+def test_a_fix_that_says_nothing_is_found_by_a_search(told: Told) -> None:
+    life, _, _ = told
     life.commit(SMALLER, "hw/core: nothing", "1")
     fix = life.commit(GOOD, "hw/core: rework")
     life.commit(GOOD, "hw/core: nothing", "2")
@@ -134,8 +173,8 @@ def test_a_fix_that_says_nothing_is_found_by_a_search(life: Life) -> None:
     assert life.kinds() == ["report", "fixed"]
 
 
-def test_a_fix_that_cures_nothing_is_told_to_nobody(life: Life) -> None:
-    culprit, _ = life.reported()
+def test_a_fix_that_cures_nothing_is_told_to_nobody(told: Told) -> None:
+    life, culprit, _ = told
     wrong = life.commit(SMALLER, f"hw/core: try\n\nFixes: {culprit[:12]}\n", "wrong")
     life.cycle()
     entry = life.entry()
@@ -149,8 +188,8 @@ def test_a_fix_that_cures_nothing_is_told_to_nobody(life: Life) -> None:
     assert life.kinds() == ["report", "fixed"]
 
 
-def test_a_claim_that_is_not_the_cure_does_not_get_the_credit(life: Life) -> None:
-    culprit, _ = life.reported()
+def test_a_claim_that_is_not_the_cure_does_not_get_the_credit(told: Told) -> None:
+    life, culprit, _ = told
     wrong = life.commit(SMALLER, f"hw/core: try\n\nFixes: {culprit[:12]}\n", "wrong")
     right = life.commit(GOOD, "hw/core: rework")
     life.cycle()
@@ -160,8 +199,8 @@ def test_a_claim_that_is_not_the_cure_does_not_get_the_credit(life: Life) -> Non
     assert record.cure is not None and record.cure.commit == right
 
 
-def test_a_fix_on_another_branch_is_posted_and_merged_it_is_run(life: Life) -> None:
-    culprit, _ = life.reported()
+def test_a_fix_on_another_branch_is_posted_and_merged_it_is_run(told: Told) -> None:
+    life, culprit, _ = told
     git = life.here.project.git
     git("checkout", "--quiet", "-b", "topic")
     fix = life.commit(GOOD, f"hw/core: mend\n\nFixes: {culprit[:12]}\n")
@@ -180,9 +219,9 @@ def test_a_fix_on_another_branch_is_posted_and_merged_it_is_run(life: Life) -> N
     assert (record.cure.commit, record.cure.way) == (fix, Way.NAMED)
 
 
-def test_a_fix_that_no_search_names_is_noted_once(life: Life) -> None:
+def test_a_fix_that_no_search_names_is_noted_once(told: Told) -> None:
     """The commit before it does not build, so that either may be it."""
-    life.reported()
+    life, _, _ = told
     life.here.project.commit({"dev.c": BROKEN}, "hw/core: rework, first half")
     life.commit(GOOD, "hw/core: rework, second half")
     assert "searching what cured it" in life.cycle()
@@ -196,8 +235,8 @@ def test_a_fix_that_no_search_names_is_noted_once(life: Life) -> None:
     assert "no fix was found" in life.here.run("list", code=0).stdout
 
 
-def test_a_partial_cure_is_noted_and_told_to_nobody(life: Life) -> None:
-    life.reported()
+def test_a_partial_cure_is_noted_and_told_to_nobody(told: Told) -> None:
+    life, _, _ = told
     half = life.commit(fastqemu.only("pc-i440fx-7.2", SMALLER), "hw/core: mend some")
     life.cycle()
     (event,) = (happened.event for happened in life.entry().record.history)
@@ -226,8 +265,8 @@ def test_what_was_never_reported_is_followed_and_told_to_nobody(life: Life) -> N
     assert life.server.mails == []
 
 
-def test_it_fails_again_and_is_searched_since_the_fix(life: Life) -> None:
-    culprit, report = life.reported()
+def test_it_fails_again_and_is_searched_since_the_fix(told: Told) -> None:
+    life, culprit, report = told
     fix = life.commit(GOOD, f"hw/core: mend\n\nFixes: {culprit[:12]}\n")
     life.cycle()
     life.send()
@@ -249,14 +288,16 @@ def test_it_fails_again_and_is_searched_since_the_fix(life: Life) -> None:
 
 
 @pytest.mark.parametrize("when", ["which says that it cures it", "r0001: fixed: fixed by"])
-def test_killed_on_the_way_nothing_is_lost_and_nothing_is_told_twice(life: Life, tmp_path: Path, when: str) -> None:
+def test_killed_on_the_way_nothing_is_lost_and_nothing_is_told_twice(told: Told, tmp_path: Path, when: str) -> None:
     """kill -9 while the fix is run, and when it is noted: the next cycle goes on from what was recorded."""
-    culprit, _ = life.reported()
+    life, culprit, _ = told
     life.commit(GOOD, f"hw/core: mend\n\nFixes: {culprit[:12]}\n")
     said = tmp_path / "said"
     argv = [*BOT, "-C", "work", "--set", f"report.smtp.port={life.server.port}", "--set", "bisect.min_runs=10"]
     with said.open("w") as out:
-        process = subprocess.Popen([*argv, "run", "--once"], cwd=tmp_path, env=environment(), stdout=out, stderr=out)
+        process = subprocess.Popen(
+            [*argv, "run", "--once"], cwd=life.here.path, env=environment(), stdout=out, stderr=out
+        )
     until(said, when)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -271,8 +312,8 @@ def test_killed_on_the_way_nothing_is_lost_and_nothing_is_told_twice(life: Life,
 # -- what a person decides ------------------------------------------------------------------------------------------
 
 
-def test_what_is_accepted_is_no_news_until_the_day_and_then_asked_again(life: Life) -> None:
-    _, report = life.reported()
+def test_what_is_accepted_is_no_news_until_the_day_and_then_asked_again(told: Told) -> None:
+    life, _, report = told
     wish = ("accept", "r0001", "--owner", "Ann <ann@example.org>", "--why", "too old")
     assert "not a day" in life.here.run(*wish, "--until", "soon", code=129).stderr
     assert "has passed" in life.here.run(*wish, "--until", "2020-01-01", code=129).stderr
@@ -297,8 +338,8 @@ def test_what_is_accepted_is_no_news_until_the_day_and_then_asked_again(life: Li
     assert len(life.entry().record.history) == 3
 
 
-def test_what_is_retracted_is_told_and_not_reported_again(life: Life) -> None:
-    _, report = life.reported()
+def test_what_is_retracted_is_told_and_not_reported_again(told: Told) -> None:
+    life, _, report = told
     wish = ("retract", "r0001", "--why", "Its parent fails, too.")
     told = life.here.run(*wish, code=0).stdout
     assert "r0001: retracted: retracted by " in told and "held: approval" in told
@@ -339,8 +380,8 @@ def on_stable(life: Life, *args: str) -> str:
     return sha
 
 
-def test_a_stable_branch_is_asked_for_the_fix_and_has_it_then(life: Life) -> None:
-    culprit, report = life.reported()
+def test_a_stable_branch_is_asked_for_the_fix_and_has_it_then(told: Told) -> None:
+    life, culprit, report = told
     stable(life)
     fix = life.commit(GOOD, f"hw/core: mend\n\nFixes: {culprit[:12]}\n")
     said = life.cycle()
