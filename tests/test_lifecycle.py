@@ -317,8 +317,8 @@ def test_what_is_accepted_is_no_news_until_the_day_and_then_asked_again(told: To
     wish = ("accept", "r0001", "--owner", "Ann <ann@example.org>", "--why", "too old")
     assert "not a day" in life.here.run(*wish, "--until", "soon", code=129).stderr
     assert "has passed" in life.here.run(*wish, "--until", "2020-01-01", code=129).stderr
-    told = life.here.run(*wish, "--until", "2999-12-31", code=0).stdout
-    assert "r0001: accepted: accepted until 2999-12-31 by " in told
+    answer = life.here.run(*wish, "--until", "2999-12-31", code=0).stdout
+    assert "r0001: accepted: accepted until 2999-12-31 by " in answer
     life.commit(SMALLER, "hw/core: nothing", "1")
     said = life.cycle()
     assert "expected" in said and "r0001" in said, "the summary counts it among what is known"
@@ -341,8 +341,8 @@ def test_what_is_accepted_is_no_news_until_the_day_and_then_asked_again(told: To
 def test_what_is_retracted_is_told_and_not_reported_again(told: Told) -> None:
     life, _, report = told
     wish = ("retract", "r0001", "--why", "Its parent fails, too.")
-    told = life.here.run(*wish, code=0).stdout
-    assert "r0001: retracted: retracted by " in told and "held: approval" in told
+    answer = life.here.run(*wish, code=0).stdout
+    assert "r0001: retracted: retracted by " in answer and "held: approval" in answer
     assert "it is retracted already" in life.here.run(*wish, code=129).stderr
     mail = life.send()
     assert mail["In-Reply-To"] == report["Message-ID"] and "(retracted)" in mail["Subject"]
