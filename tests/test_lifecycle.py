@@ -407,6 +407,28 @@ def test_a_stable_branch_is_asked_for_the_fix_and_has_it_then(told: Told) -> Non
     assert life.send()["Message-ID"].startswith("<r0001.4.fixed-in-stable.")
 
 
+def test_a_stable_branch_that_picked_the_culprit_without_its_fix_is_told_so(life: Life) -> None:
+    """Master never failed where anybody looked: the fix came with the culprit. The branch took the one alone."""
+    stable(life)
+    culprit = life.commit(SMALLER, SUBJECT)
+    fix = life.commit(GOOD, f"hw/core: mend\n\nFixes: {culprit[:12]}\n")
+    life.cycle()
+    pick = on_stable(life, "cherry-pick", "-x", culprit)
+    said = life.cycle(10)
+    assert f"picking {fix[:12]} onto stable-7.2" in said
+    entry = life.entry()
+    assert entry.regression.branch == "stable-7.2"
+    text = " ".join(life.send().get_content().split())
+    assert f'Since {pick[:12]} ("{SUBJECT}") stable-7.2 no longer loads' in text
+    assert f"stable-7.2 lacks the fix, {fix[:12]}" in text and f"git cherry-pick -x {fix[:12]} # on stable-7.2" in text
+    mended = on_stable(life, "cherry-pick", "-x", fix)
+    life.cycle()
+    record = life.entry().record
+    assert record.state is State.FIXED and record.cure is not None
+    assert (record.cure.commit, record.cure.way) == (mended, Way.NAMED)
+    assert life.kinds() == ["report", "fixed"]
+
+
 def test_a_stable_branch_that_forked_before_is_left_alone(life: Life) -> None:
     stable(life)
     life.cycle()

@@ -14,6 +14,13 @@ from bot.model import Commit, Sha
 _NAMES_US = re.compile(r"^[ \t]*(?:resolves|closes|fixes|link|reported-by)[ \t]*:[ \t]*(.+?)[ \t]*$", re.I | re.M)
 
 
+def alike(commit: Commit) -> dict[Sha, str]:
+    """A culprit with the commits that it says it was picked from, as the functions below take them: a fix of one is a
+    fix of the other, and names the original."""
+    whole = (sha for sha in trailers.picked_from(commit.body) if len(sha) == len(commit.sha))
+    return dict.fromkeys((commit.sha, *whole), commit.subject)
+
+
 def claim(commit: Commit, culprits: Mapping[Sha, str], names: Iterable[str] = ()) -> str | None:
     """What a commit's message says, as a phrase, if it is that it cures what one of the culprits brought.
 

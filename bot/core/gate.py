@@ -76,6 +76,7 @@ class Facts:
     merge: bool = False
     paths: tuple[str, ...] | None = None  # that the culprit changes
     fixed: bool | None = None  # a later commit says that it fixes or reverts the culprit
+    missing: bool = False  # and the stable branch lacks it, and passes with a pick of it: that was run
     trouble: bool = False  # infrastructure failed during the search
     reproduced: bool | None = None  # the reproducer told the two builds apart as printed; None: it was not run
     exposed: str | None = None  # why the fault may be elsewhere than in what is named; None: nothing speaks for that
@@ -116,6 +117,7 @@ def facts_of(report: Report, *, approved: bool = False, within_caps: bool = True
         merge=culprit is not None and len(culprit.parents) > 1,
         paths=report.paths,
         fixed=None if report.fixed_by is None else bool(report.fixed_by),
+        missing=bool(report.missing),
         trouble=any(run.outcome is Outcome.INFRA for run in runs),
         reproduced=None if report.reproduction is None else report.reproduction.shown,
         exposed=_exposed(report),
@@ -255,7 +257,8 @@ def _reproducer(facts: Facts) -> str | None:
 def _fixed(facts: Facts) -> str | None:
     if facts.fixed is None:
         return "not looked for"
-    return "a later commit says that it fixes or reverts the culprit" if facts.fixed else None
+    told = facts.fixed and not facts.missing
+    return "a later commit says that it fixes or reverts the culprit" if told else None
 
 
 _ALL = FINDINGS = frozenset({Kind.REPORT, Kind.EXPOSED, Kind.RANGE, Kind.MERGE})

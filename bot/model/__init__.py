@@ -28,6 +28,7 @@ from bot.model.posted import Origin, Posted, SeriesReport
 from bot.model.replies import MailSource, ReplySettings
 from bot.model.report import (
     Offer,
+    Picked,
     Readers,
     Reason,
     Related,
@@ -150,6 +151,7 @@ __all__ = [
     "Offer",
     "Origin",
     "Outcome",
+    "Picked",
     "Place",
     "PostSettings",
     "Posted",

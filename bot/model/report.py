@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bot.model.search import Commit, Course, Finding, Regression, Step
+from bot.model.search import Commit, Course, Finding, Regression, RevertOutcome, Step
 from bot.model.sides import SideTest
 from bot.model.smoke import Case, Profile, Run, Sha
 
@@ -93,6 +93,14 @@ class Readers:
 
 
 @dataclass(frozen=True, slots=True)
+class Picked:
+    """A fix of another branch, and what came of it on top of the bad end, which lacks it."""
+
+    commit: Sha
+    outcome: RevertOutcome
+
+
+@dataclass(frozen=True, slots=True)
 class Offer:
     """A patch that was posted and says that it cures the failure; nothing of it was run."""
 
@@ -126,6 +134,7 @@ class Report:
     host: str  # "x86_64, Debian 12, 2 cores"
     seconds: float  # wall time of the search, or, if it was interrupted, at least that of its builds and runs
     fixed_by: tuple[Commit, ...] | None = None  # later commits whose Fixes: names the culprit, or that revert it
+    picked: tuple[Picked, ...] = ()  # of `fixed_by` those that were tried on the stable branch that was searched
     offers: tuple[Offer, ...] | None = None  # patches on a list that say so, newest last; None: no mails were read
     profile: Profile | None = None  # of the case; None: a reader is told its name only
     paths: tuple[str, ...] | None = None  # what the culprit changes
@@ -136,3 +145,8 @@ class Report:
     related: tuple[Related, ...] = ()  # other regressions that may have a common cause with this one
     readers: Readers | None = None  # of the culprit; None: not looked up
     cured: bool = False  # searched was what cured the failure: `good`, the older end, fails and `bad` passes
+
+    @property
+    def missing(self) -> tuple[Sha, ...]:
+        """The fixes that the stable branch lacks and passes with."""
+        return tuple(tried.commit for tried in self.picked if tried.outcome is RevertOutcome.OK)

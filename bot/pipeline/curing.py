@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from bot.bisect.crew import Perform
 from bot.config import Config
-from bot.core.claims import claim, picked
+from bot.core.claims import alike, claim, picked
 from bot.core.cure import not_shown, times
 from bot.core.lifecycle import Claimed, Cured, Event, Record, Refuted, Unnamed, Way
 from bot.core.outbox import GITLAB
@@ -48,12 +48,14 @@ def cases_of(report: Report) -> tuple[Case, ...]:
 
 
 def culprits(report: Report) -> dict[Sha, str]:
-    """The commits that a report names, with their subjects; none: there is nobody whose fix could be waited for."""
+    """The commits that a report names, and those that they were picked from, with their subjects; none: there is nobody
+    whose fix could be waited for."""
     finding = report.finding
     if isinstance(finding, FirstBad | MergeConflict) and report.culprit is not None:
-        return {report.culprit.sha: report.culprit.subject}
+        return alike(report.culprit)
     if isinstance(finding, Suspects):
-        return {sha: report.commits[sha].subject for sha in finding.commits if sha in report.commits}
+        known = (report.commits[sha] for sha in finding.commits if sha in report.commits)
+        return {sha: subject for commit in known for sha, subject in alike(commit).items()}
     return {}
 
 

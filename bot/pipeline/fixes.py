@@ -12,7 +12,7 @@ from email.utils import getaddresses, parsedate_to_datetime
 
 from bot.config import Config
 from bot.core import trailers
-from bot.core.claims import offer
+from bot.core.claims import alike, offer
 from bot.core.replies import Letter, message_id
 from bot.errors import InfraError, UserError
 from bot.host import postings
@@ -24,9 +24,11 @@ _MOST = 3  # patches that are told of, the newest ones: the versions of one, mos
 
 
 def later_fixes(repository: Repository, culprit: Commit) -> tuple[Commit, ...]:
-    """Commits anywhere in the clone that say they fix or revert the culprit."""
-    found = repository.commits(repository.mentioning(culprit.sha))
-    return tuple(c for c in found if c.sha != culprit.sha and trailers.names(c.body, culprit.sha))
+    """Commits anywhere in the clone that say they fix or revert the culprit, or the commit that it was picked from."""
+    same = alike(culprit)
+    found = {sha: None for one in same for sha in repository.mentioning(one)}
+    others = repository.commits(sha for sha in found if sha not in same)
+    return tuple(c for c in others if any(trailers.names(c.body, one) for one in same))
 
 
 def posted_fixes(
@@ -50,8 +52,9 @@ def posted_fixes(
 def _found(
     settings: ReplySettings, lists: frozenset[str], culprit: Commit, stop: threading.Event
 ) -> Iterator[tuple[datetime, Offer]]:
-    named = {culprit.sha: culprit.subject}
-    for letter in postings.saying(settings.source, (culprit.sha[:8], culprit.subject), stop):
+    named = alike(culprit)
+    texts = (*(sha[:8] for sha in named), culprit.subject)
+    for letter in postings.saying(settings.source, texts, stop):
         own, how = message_id(letter), offer(letter.text, named)
         if own is not None and how is not None and lists & set(_recipients(letter)):
             yield _date(letter), Offer(own, how)

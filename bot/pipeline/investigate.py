@@ -11,6 +11,7 @@ from bot.bisect.crew import Perform
 from bot.bisect.runner import Asked as SearchStep
 from bot.bisect.runner import Search, search
 from bot.core import exposing, sides
+from bot.core.branches import series
 from bot.core.confirmation import Rules
 from bot.core.course import course
 from bot.core.dag import Dag
@@ -32,6 +33,7 @@ from bot.model import (
     Observation,
     Offer,
     Outcome,
+    Picked,
     Question,
     Regression,
     Report,
@@ -58,6 +60,7 @@ from bot.pipeline.weighing import Weighing, symptom
 from bot.worker import look_at
 
 _REVERTED = 3  # runs of a revert, of a failure that is there every time
+_PICKED = 2  # fixes that are tried on a stable branch; each is a build
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +142,14 @@ def investigate(
         )
         found = replace(found, finding=finding)
     blamed = finding.commit if isinstance(finding, FirstBad | MergeConflict) else None
+    fixes = later_fixes(repository, repository.commit(blamed)) if blamed else None
+    picked = _picked(bench, asked, finding, fixes or (), found, perform)
     # else nobody asks where else it fails
     named = isinstance(finding, FirstBad | MergeConflict | Suspects) and not question.cured
     table = _table(bench, asked, found, blamed, perform) if named and not asked.command else ()
     report = _report(bench, asked, found, finding, blamed, table, time.monotonic() - began)
     if named:
-        report = _explained(bench, report, weighing)
+        report = replace(_explained(bench, report, weighing), fixed_by=fixes, picked=picked)
     report = replace(report, sides=tested.result if tested else asked.sides, related=related(bench, report, dag))
     if named and not asked.command:
         report = replace(report, reproduction=reproduce(bench, report))
@@ -180,6 +185,26 @@ def _revert(bench: Bench, asked: Asked, finding: FirstBad, found: Search, perfor
     bench.progress.say(f"reverting {culprit[:12]} on {asked.bad_name}")
     failing = (finding.confirmation.culprit,)
     return _composed(bench, asked, found, asked.question.bad, Revert(culprit), failing, perform)
+
+
+def _picked(
+    bench: Bench, asked: Asked, finding: Finding, fixes: Iterable[Commit], found: Search, perform: Perform
+) -> tuple[Picked, ...]:
+    """What the newest fixes that a stable branch lacks do on top of it. Fixes go to master first, so that one is there
+    says nothing of this branch."""
+    branch, bad = asked.regression.branch, asked.question.bad
+    if series(branch) is None or not isinstance(finding, FirstBad):
+        return ()
+    repository, tried = bench.repository, list[Picked]()
+    for fix in fixes:
+        if len(fix.parents) != 1 or repository.is_ancestor(fix.sha, bad) or repository.posted(fix.sha):
+            continue
+        bench.progress.say(f"picking {fix.short} onto {asked.bad_name}")
+        outcome = _composed(bench, asked, found, bad, Pick(fix.sha), (finding.confirmation.culprit,), perform)
+        tried.append(Picked(fix.sha, outcome))
+        if outcome is RevertOutcome.OK or len(tried) == _PICKED:
+            break
+    return tuple(tried)
 
 
 def _fix(bench: Bench, asked: Asked, finding: FirstFixed, found: Search, perform: Perform) -> FirstFixed:
@@ -311,7 +336,6 @@ def _report(
         toolchain=_toolchain(builds, found.bisection.host),
         host=_host(found),
         seconds=max(seconds, worked / bench.config.bisect.jobs),  # one that was gone on with took time before, too
-        fixed_by=later_fixes(repository, culprit) if culprit else None,
         offers=_offers(bench, culprit) if culprit else None,
         profile=None if asked.command else bench.rig.profile(question.case),
         paths=paths,

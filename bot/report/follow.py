@@ -149,22 +149,13 @@ def context(followed: Followed, settings: ReportSettings, own_id: str) -> dict[s
         given |= {
             "picked": [(line(s.branch, 60), followed.cite(s.fix or ""), _often(s.runs)) for s in affected if s.cured],
             "rows": _rows(report, cure, event.branches),
-            "unpicked": [(line(s.branch, 60), _PICKS[s.pick]) for s in affected if s.broken and s.fix is None],
+            "unpicked": [(line(s.branch, 60), words.PICKS[s.pick]) for s in affected if s.broken and s.fix is None],
             "picks": [line(s.branch, 60) for s in affected if s.broken and s.pick is RevertOutcome.OK],
         }
     return given
 
 
 _FOUND = {Way.NAMED: "Its message says so, and it was run", Way.SEARCHED: "Found by a bisection"}
-_PICKS = {
-    RevertOutcome.OK: "applies clean, builds and passes",
-    RevertOutcome.STILL_BAD: "applies clean and builds, and it still fails",
-    RevertOutcome.CONFLICT: "does not apply as it is",
-    RevertOutcome.NOT_BUILT: "applies clean, and does not build",
-    RevertOutcome.UNTESTABLE: "applies clean; the case does not run there",
-    RevertOutcome.NO_EFFECT: "changes nothing",
-    RevertOutcome.NOT_TRIED: "was not tried",
-}
 
 
 def _often(tally: Tally | None) -> str:

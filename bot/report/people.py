@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from email.headerregistry import Address
 from urllib.parse import quote
 
+from bot.core.branches import series
 from bot.core.gate import Kind
 from bot.core.outbox import named
 from bot.core.sides import comes_from
@@ -34,10 +35,11 @@ def recipients(report: Report, kind: Kind, settings: ReportSettings) -> Recipien
     """For a culprit its author, and who reviewed it, maintains its files, and maintains migration; when nobody is
     blamed the lists, and who maintains migration. The people of the configuration and the lists either way.
 
-    The list of the stable branches too, if the culprit was searched for and found in one.
+    The list of the stable branches too, if the culprit was searched for and found in one; and who wrote the fix that
+    one lacks.
     """
     lists = tuple(configured("report.lists", text) for text in settings.lists)
-    if comes_from(report.sides, report.good.sha, report.bad.sha):
+    if comes_from(report.sides, report.good.sha, report.bad.sha) or series(report.regression.branch):
         lists += stable_lists(settings)
     readers = report.readers or Readers(reviewers=reviewers(report.culprit.body) if report.culprit else ())
     others = (*_addresses(readers.migration), *(configured("report.cc", text) for text in settings.cc))
@@ -46,7 +48,8 @@ def recipients(report: Report, kind: Kind, settings: ReportSettings) -> Recipien
         to, cc = lists, _distinct(others, lists)[:MOST_PEOPLE]
     else:
         to = (author,)
-        near = _addresses((*readers.reviewers, *readers.maintainers))
+        mended = ((fix.author, fix.email) for fix in report.fixed_by or () if fix.sha in report.missing)
+        near = _addresses((*mended, *readers.reviewers, *readers.maintainers))
         cc = (*_distinct((*near, *others), (*to, *lists))[:MOST_PEOPLE], *lists)
     return only_wanted(to, cc, settings)
 

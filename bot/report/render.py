@@ -223,6 +223,8 @@ def context(report: Report, settings: ReportSettings, own_id: str) -> dict[str, 
     confirmation = finding.confirmation if isinstance(finding, FirstBad | MergeConflict) else None
     rows = words.bad_end_rows(report, "new")
     tag = people.tagged(settings, report.regression.id)
+    cited = {commit.sha: words.cite(commit) for commit in report.fixed_by or ()}
+    tried = {one.commit for one in report.picked}
     parent = "the parent" if isinstance(finding, FirstBad | MergeConflict) else "the good end"
     return {
         "report": report,
@@ -257,7 +259,10 @@ def context(report: Report, settings: ReportSettings, own_id: str) -> dict[str, 
         "other_failures": [*figures.other_failures(report), *figures.fixups(report)],
         "revert": figures.revert(report),
         "suspects": _suspects(report),
-        "fixed_by": None if report.fixed_by is None else [words.cite(commit) for commit in report.fixed_by],
+        "fixed_by": None if report.fixed_by is None else [text for sha, text in cited.items() if sha not in tried],
+        "picked": [(cited[one.commit], words.PICKS[one.outcome]) for one in report.picked if one.commit in cited],
+        "lacking": [(cited[sha], sha[:12]) for sha in report.missing if sha in cited],
+        "lacks": line(report.regression.branch),
         "offers": None if report.offers is None else [_offered(one.mail, settings) for one in report.offers],
         "reported_by": str(tag),
         "link": people.archive(settings, own_id),

@@ -18,6 +18,7 @@ from bot.model import (
     Related,
     Report,
     Reproduction,
+    RevertOutcome,
     Run,
     Sha,
     Tally,
@@ -25,6 +26,16 @@ from bot.model import (
 from bot.report import table
 from bot.report.safe import clean, line
 
+PICKS = {
+    RevertOutcome.OK: "applies clean, builds and passes",
+    RevertOutcome.STILL_BAD: "applies clean and builds, and it still fails",
+    RevertOutcome.CONFLICT: "does not apply as it is",
+    RevertOutcome.NOT_BUILT: "applies clean, and does not build",
+    RevertOutcome.UNTESTABLE: "applies clean; the case does not run there",
+    RevertOutcome.NO_EFFECT: "changes nothing",
+    RevertOutcome.NOT_TRIED: "was not tried",
+}
+"""What came of a fix that was picked onto a branch."""
 SUBJECT = 200  # characters of a commit's subject; the longest of QEMU's last 20,000 has 122
 _READ = 4000  # characters of one line that a program printed
 

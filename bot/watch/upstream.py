@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from bot.core.branches import series
 from bot.errors import UserError
 from bot.model import Sha
 
-_STABLE = re.compile(r"stable-(\d+)\.(\d+)\Z")
 _RELEASE = re.compile(r"v(\d+)\.(\d+)\.\d+\Z")
 
 
@@ -25,7 +25,7 @@ class Tip:
     @property
     def stable(self) -> bool:
         """Whether it is a stable branch, by its name."""
-        return _STABLE.match(self.branch) is not None
+        return series(self.branch) is not None
 
 
 def newest_series(releases: Iterable[str], count: int) -> tuple[str, ...]:
@@ -47,8 +47,8 @@ def watched(branches: Mapping[str, Sha], patterns: Iterable[tuple[str, str | Non
             raise UserError(f"watch.branches: upstream has no branch {pattern!r}; it has: {known}")
         for name in found:
             tips.setdefault(name, Tip(name, branches[name], since))
-    numbered = sorted(((int(m[1]), int(m[2]), name) for name in branches if (m := _STABLE.match(name))), reverse=True)
-    for _, _, name in numbered[:stable]:
+    numbered = sorted(((number, name) for name in branches if (number := series(name))), reverse=True)
+    for _, name in numbered[:stable]:
         tips.setdefault(name, Tip(name, branches[name]))
     return tuple(tips.values())
 

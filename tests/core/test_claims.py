@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.core.claims import claim, offer, picked
+from bot.core.claims import alike, claim, offer, picked
 from bot.core.tracker import addresses
 from bot.model import Commit
 
@@ -69,6 +69,12 @@ def test_the_culprit_cures_nothing_itself() -> None:
 )  # fmt: skip
 def test_what_a_posted_patch_says(text: str, said: str | None) -> None:
     assert offer(text, {CULPRIT: "ppc/spapr: use memdev for RAM"}, NAMES) == said
+
+
+def test_a_culprit_that_was_picked_goes_by_its_original_too() -> None:
+    body = f"(cherry picked from commit {OTHER})\n(cherry picked from commit 01234567)"
+    assert set(alike(commit(body, CULPRIT))) == {CULPRIT, OTHER}, "an id that is not whole may be another's"
+    assert claim(commit(f"Fixes: {OTHER[:12]}", "a" * 40), alike(commit(body, CULPRIT))) == f"Fixes: {OTHER[:12]}"
 
 
 def test_a_pick_names_its_original() -> None:

@@ -80,6 +80,12 @@ def test_a_sound_report_goes_out() -> None:
         assert gate(kind, FACTS) == ()
 
 
+def test_that_a_stable_branch_lacks_a_fix_that_cures_it_is_what_is_told() -> None:
+    assert gate(Kind.REPORT, replace(FACTS, fixed=True, missing=True)) == ()
+    assert names(Kind.REPORT, replace(FACTS, fixed=True)) == {"fixed"}
+    assert names(Kind.REPORT, replace(FACTS, fixed=None, missing=True)) == {"fixed"}
+
+
 @pytest.mark.parametrize(("name", "change"), HELD, ids=[f"{n}-{i}" for i, (n, _) in enumerate(HELD)])
 def test_each_condition_holds_a_report(name: str, change: dict[str, object]) -> None:
     holds = gate(Kind.REPORT, replace(FACTS, **change))  # type: ignore[arg-type]  # fields by name, checked by the rows

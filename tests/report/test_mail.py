@@ -26,11 +26,13 @@ from bot.model import (
     Observation,
     Offer,
     Outcome,
+    Picked,
     Profile,
     Readers,
     Report,
     ReportSettings,
     Reproduction,
+    RevertOutcome,
     Run,
     Signature,
     Verdict,
@@ -166,8 +168,8 @@ def test_a_known_fix_is_named_and_holds_the_mail() -> None:
          "https://lore.kernel.org/qemu-devel/a@example.org/"),
         (True, ("a@example.org", "b@example.org"),
          'Known? These commits say that they fix or revert it (hints, not run here): d96c4d5f193e ("vl.c: mend it") '
-         "So do patches on the list: https://lore.kernel.org/qemu-devel/a@example.org/ "
-         "https://lore.kernel.org/qemu-devel/b@example.org/"),
+         "Posted, and in no branch of our clone (hints, not run here): "
+         "https://lore.kernel.org/qemu-devel/a@example.org/ https://lore.kernel.org/qemu-devel/b@example.org/"),
     ],
     ids=["not-read", "none", "posted", "both"],
 )  # fmt: skip
@@ -177,6 +179,39 @@ def test_who_says_that_it_is_mended(fixed: bool, offers: tuple[str, ...] | None,
     message = mail(replace(reports.first_bad(), fixed_by=fixes, offers=given))
     assert f"{said} If you fix this" in " ".join(body(message).split())
     assert ("fixed" in message["X-Migbot-Held"]) == fixed, "a patch that was only posted holds nothing"
+
+
+def lacking(outcome: RevertOutcome) -> Report:
+    """What was found on a stable branch, and is mended elsewhere."""
+    report = reports.first_bad()
+    fix = replace(reports.commit("d96c4d5f193e", "vl.c: mend it"), author="Fixer", email="fixer@example.org")
+    regression = replace(report.regression, branch="stable-5.0")
+    return replace(
+        report, regression=regression, bad_name="stable-5.0", fixed_by=(fix,), picked=(Picked(fix.sha, outcome),)
+    )
+
+
+def test_a_stable_branch_is_told_of_the_fix_that_it_lacks() -> None:
+    message = mail(lacking(RevertOutcome.OK))
+    text = body(message)
+    assert "fixed" not in message["X-Migbot-Held"], "that it is mended elsewhere is what is told"
+    assert "qemu-stable@nongnu.org" in str(message["Cc"]) and "fixer@example.org" in str(message["Cc"])
+    flat = " ".join(text.split())
+    assert 'stable-5.0 lacks the fix, d96c4d5f193e ("vl.c: mend it"). With that picked onto its tip it passes.' in flat
+    assert (
+        "Known? Not in stable-5.0, but elsewhere in our clone; picked onto its tip: "
+        'd96c4d5f193e ("vl.c: mend it") applies clean, builds and passes Nothing new is needed but '
+        "git cherry-pick -x d96c4d5f193e # on stable-5.0 Logs"
+    ) in flat
+    assert "If you fix this" not in flat and "\nFixes: " not in text
+
+
+def test_a_fix_that_does_not_cure_a_stable_branch_holds_the_mail_as_any_other() -> None:
+    message = mail(lacking(RevertOutcome.CONFLICT))
+    flat = " ".join(body(message).split())
+    assert "fixed" in message["X-Migbot-Held"]
+    assert 'd96c4d5f193e ("vl.c: mend it") does not apply as it is If you fix this, please add Fixes: ' in flat
+    assert "lacks the fix" not in flat and "fixer@example.org" not in str(message["Cc"])
 
 
 def test_an_inferred_cause_is_a_sentence_beside_the_measured_culprit_and_no_tag() -> None:
