@@ -139,6 +139,7 @@ def told(begun: Begun) -> Iterator[Told]:
 
 def test_a_fix_that_names_the_culprit_is_run_and_told_once(told: Told) -> None:
     life, culprit, report = told
+    life.here.project.commit({"VERSION": "8.0.0\n"}, "Update version for 8.0.0 release")
     fix = life.commit(GOOD, f'hw/core: make it as large again\n\nFixes: {culprit[:12]} ("{SUBJECT}")\n')
     life.commit(GOOD, "hw/core: another", "more")
     said = life.cycle()
@@ -158,6 +159,9 @@ def test_a_fix_that_names_the_culprit_is_run_and_told_once(told: Told) -> None:
     text = " ".join(mail.get_content().split())
     assert f"Fixed in master by {fix[:12]}" in text
     assert "on its parent 10 of 10, with it 0 of 10" in text
+    stays = "Guests that v8.0.0 started still fail to get to the tip, which has it: 3 of 3 runs fail."
+    assert f"Released without the fix: v8.0.0. {stays}" in text
+    assert {run.case.baseline for run in life.store.runs()} == {None, "debian"}, "the release is no baseline"
     assert len(life.server.mails) == 2
 
 

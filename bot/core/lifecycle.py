@@ -76,10 +76,19 @@ class Refuted:
 
 
 @dataclass(frozen=True, slots=True)
+class Guests:
+    """Guests that a release started which has the culprit and not the fix, migrated to a tip that has the fix."""
+
+    release: str
+    runs: Tally
+
+
+@dataclass(frozen=True, slots=True)
 class Cured:
     """The failure is gone by this commit: its parents have it, itself and the branch's tip have not.
 
-    `cases` is how many cases of the regression passed at the tip: all that it has there.
+    `cases` is how many cases of the regression passed at the tip: all that it has there. `guests` are what may stay
+    broken; None: there are none, or they were not looked at.
     """
 
     commit: Sha
@@ -88,6 +97,7 @@ class Cured:
     fix: Tally
     tip: Tally
     cases: int = 1
+    guests: Guests | None = None
 
 
 @dataclass(frozen=True, slots=True)

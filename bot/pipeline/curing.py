@@ -9,7 +9,7 @@ from bot.bisect.crew import Perform
 from bot.config import Config
 from bot.core.claims import alike, claim, picked
 from bot.core.cure import not_shown, times
-from bot.core.lifecycle import Claimed, Cured, Event, Record, Refuted, Unnamed, Way
+from bot.core.lifecycle import Claimed, Cured, Event, Guests, Record, Refuted, Unnamed, Way
 from bot.core.outbox import GITLAB
 from bot.core.outbox import State as Sending
 from bot.core.tracker import addresses
@@ -29,12 +29,15 @@ from bot.model import (
     Test,
 )
 from bot.pipeline.bench import Bench, having, of_today, toolchain
+from bot.pipeline.guests import guests
 from bot.pipeline.hands import performer
 from bot.pipeline.investigate import Asked, investigate
 from bot.pipeline.tracking import thread
 from bot.report import data, people
 from bot.report.figures import conclusion
 from bot.store.store import Entry, Store, number
+
+_OFTEN = 3  # runs of guests that a release started
 
 
 def report_of(entry: Entry) -> Report:
@@ -172,11 +175,11 @@ def cure(desk: Bench, record: Record, report: Report, tip: Sha, passing: int) ->
         fix = trial.tally(sha)
         why = not_shown(parents, fix, at_tip)
         if why is None:
-            yield Cured(sha, Way.NAMED, parents, fix, at_tip, passing)
+            yield Cured(sha, Way.NAMED, parents, fix, at_tip, passing, _guests(trial, tip, sha))
             return
         yield Refuted(sha, why)
     if record.passing is None:
-        yield _searched(desk, report, at_tip, passing)
+        yield _searched(trial, at_tip, passing)
 
 
 def _elsewhere(trial: Trial, report: Report) -> bool:
@@ -191,8 +194,16 @@ def _elsewhere(trial: Trial, report: Report) -> bool:
     return by_now.n > 0 and by_now.bad == 0
 
 
-def _searched(desk: Bench, report: Report, at_tip: Tally, passing: int) -> Event:
+def _guests(trial: Trial, tip: Sha, fix: Sha) -> Guests | None:
+    """Three runs tell it of a failure that is there every time."""
+    seen = failing(trial.report)
+    often = _OFTEN if seen is not None and seen.bad == seen.n else trial.times
+    return guests(trial.desk, trial.host, trial.report, tip, fix, often)
+
+
+def _searched(trial: Trial, at_tip: Tally, passing: int) -> Event:
     """What a search for the fix says, between the newest commit that is known to fail and the tip."""
+    desk, report = trial.desk, trial.report
     case, regression = report.case, report.regression
     broken = _newest_bad(desk, report, at_tip.commit)
     desk.progress.say(f"{regression.id}: searching what cured it, {broken[:12]}..{at_tip.commit[:12]}")
@@ -206,7 +217,9 @@ def _searched(desk: Bench, report: Report, at_tip: Tally, passing: int) -> Event
     why = not_shown(confirmed.parents, confirmed.culprit, at_tip)
     if why is not None:
         return Unnamed(at_tip, f"{found.finding.commit[:12]}: {why}")
-    return Cured(found.finding.commit, Way.SEARCHED, confirmed.parents, confirmed.culprit, at_tip, passing)
+    fix = found.finding.commit
+    left = _guests(trial, at_tip.commit, fix)
+    return Cured(fix, Way.SEARCHED, confirmed.parents, confirmed.culprit, at_tip, passing, left)
 
 
 def _newest_bad(desk: Bench, report: Report, tip: Sha) -> Sha:

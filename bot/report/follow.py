@@ -127,7 +127,7 @@ def context(followed: Followed, settings: ReportSettings, own_id: str) -> dict[s
         "branch": _branch(report),
         "title": _title(followed),
         "alone": not followed.original,
-        "shipped": _shipped(followed.shipped),
+        "shipped": _shipped(followed.shipped, cure),
         "ran": "" if isinstance(event, Retracted) else _ran(report),
         "event": event,
         "fix": followed.cite(cure.commit) if cure else "",
@@ -180,7 +180,7 @@ def _ran(report: Report) -> str:
     return " ".join(filter(None, (how, left)))
 
 
-def _shipped(releases: tuple[str, ...] | None) -> str:
+def _shipped(releases: tuple[str, ...] | None, cure: Cured | None) -> str:
     """What users have of it; nothing if nobody looked."""
     if releases is None:
         return ""
@@ -188,10 +188,17 @@ def _shipped(releases: tuple[str, ...] | None) -> str:
         return "The culprit is in no release."
     first, last = line(releases[0], 40), line(releases[-1], 40)
     several = f"{first} and {last}" if len(releases) == 2 else f"{first} to {last} ({len(releases)} releases)"
-    return (
-        f"Released without the fix: {first if len(releases) == 1 else several}. Guests that were started there may"
-        " still fail to get to a QEMU that has it; that was not looked at."
-    )
+    return f"Released without the fix: {first if len(releases) == 1 else several}. {_stays(cure)}"
+
+
+def _stays(cure: Cured | None) -> str:
+    """What becomes of guests that a release without the fix started."""
+    left = cure.guests if cure else None
+    if left is None:
+        return "Guests that were started there may still fail to get to a QEMU that has it; that was not looked at."
+    how = f"{left.runs.bad} of {left.runs.n} runs fail"
+    stays = "get to the tip, which has it" if not left.runs.bad else "still fail to get to the tip, which has it"
+    return f"Guests that {line(left.release, 40)} started {stays}: {how}."
 
 
 def _rows(report: Report, cure: Cured | None, branches: Sequence[Standing]) -> list[str]:

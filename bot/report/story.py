@@ -57,6 +57,9 @@ def told(event: Event) -> str:
                 f"fixed by {event.commit[:12]}, {how}: fails {bad} before it, {event.fix.bad} of {event.fix.n} with "
                 f"it, {event.tip.bad} of {event.tip.n} at the tip {event.tip.commit[:12]}"
             )
+            if event.guests is not None:
+                runs = event.guests.runs
+                text += f"; guests of {event.guests.release}: {runs.bad} of {runs.n} fail"
         case Unnamed():
             text = f"passes at {event.tip.commit[:12]}; no fix was found: {event.why}"
         case Partly():

@@ -17,6 +17,7 @@ from bot.core.lifecycle import (
     Disputed,
     Event,
     Expired,
+    Guests,
     Happened,
     NotNowError,
     Offered,
@@ -50,7 +51,15 @@ CLAIM = Claimed(FIX, f'Fixes: {CULPRIT[:12]} ("x")')
 ANOTHER = Claimed(OTHER, f"This reverts commit {CULPRIT}")
 OFFER = Offered("20200401.1@example.org", f"Fixes: {CULPRIT[:12]}")
 WRONG = Refuted(FIX, "it fails 3 of 3")
-CURE = Cured(FIX, Way.NAMED, (Tally(PARENT, 10, 10),), Tally(FIX, 0, 10), Tally(TIP, 0, 10))
+CURE = Cured(
+    FIX,
+    Way.NAMED,
+    (Tally(PARENT, 10, 10),),
+    Tally(FIX, 0, 10),
+    Tally(TIP, 0, 10),
+    2,
+    Guests("v8.0.0", Tally(TIP, 3, 3)),
+)
 GONE = Unnamed(Tally(TIP, 0, 10), "the search named no commit")
 PARTLY, NONE_PASSES = Partly(TIP, ("a",), ("b", "c")), Partly(TIP, (), ("a", "b", "c"))
 STUCK, RUNS = Stuck(TIP, "pc-q35-2.4 is deleted"), Stuck(TIP, "")

@@ -15,6 +15,7 @@ from bot.core.lifecycle import (
     Cured,
     Event,
     Expired,
+    Guests,
     Happened,
     Reopened,
     Retracted,
@@ -141,6 +142,17 @@ def test_who_has_it_without_the_fix_is_told() -> None:
     assert f"Released without the fix: v5.0.0. {left}" in said("v5.0.0")
     assert f"Released without the fix: v5.0.0 and v5.0.1. {left}" in said("v5.0.0", "v5.0.1")
     assert f"Released without the fix: v5.0.0 to v5.1.0 (3 releases). {left}" in said("v5.0.0", "v5.0.1", "v5.1.0")
+
+
+@pytest.mark.parametrize(
+    ("bad", "stays"),
+    [(3, "still fail to get to the tip, which has it: 3 of 3 runs fail."),
+     (0, "get to the tip, which has it: 0 of 3 runs fail.")],
+)  # fmt: skip
+def test_what_stays_broken_is_told_where_it_was_run(bad: int, stays: str) -> None:
+    cure = replace(CURE, guests=Guests("v5.1.0", Tally(TIP.sha, bad, 3)))
+    text = " ".join(body(followed(cure, shipped=("v5.0.0", "v5.1.0"))).split())
+    assert f"Released without the fix: v5.0.0 and v5.1.0. Guests that v5.1.0 started {stays}" in text
     assert "release" not in body(followed(CURE)), "nobody looked"
 
 
