@@ -30,7 +30,7 @@ from bot.core.confirmation import Ask, Phase, Rules, Want, confirm
 from bot.core.dag import Commits, Dag, Floats
 from bot.core.endpoints import Endpoints
 from bot.core.probe import Cost, choose, purpose, runs
-from bot.core.verdict import FAILURES, Count, count, failed, judge
+from bot.core.verdict import FAILURES, Count, count, failed, judge, needed
 from bot.model import (
     Finding,
     Flaky,
@@ -65,6 +65,7 @@ class Bisection:
     prior: Mapping[Sha, float] | None = None  # weight of each commit as the first bad one; None: all the same
     runs: tuple[Run, ...] = ()  # of the question's case, as they came
     signature: Signature | None = None  # what bad means: the question's, else that of the bad end's earliest failure
+    devices: frozenset[str] = frozenset()  # that the failure is about
     counts: Mapping[Sha, Count] = field(default_factory=dict)
     belief: Belief | None = None  # once the runs contradict each other
     _suspects: Commits = 0
@@ -101,13 +102,15 @@ class Bisection:
             return self
         runs = (*self.runs, run)
         signature = self._learn(run, runs)
-        if signature != self.signature:
-            shas = dict.fromkeys(r.commit for r in runs)
-            counts = {sha: count((r for r in runs if r.commit == sha), signature) for sha in shas}
+        devices = self.devices | needed([run], signature) if signature == self.signature else needed(runs, signature)
+        same = (signature, devices) == (self.signature, self.devices)
+        if same:
+            counts = {**self.counts, run.commit: self.count(run.commit).plus(judge(run, signature, devices))}
         else:
-            counts = {**self.counts, run.commit: self.count(run.commit).plus(judge(run, signature))}
-        state = replace(self, runs=runs, signature=signature, counts=counts)
-        same = signature == self.signature and self.belief is None
+            shas = dict.fromkeys(r.commit for r in runs)
+            counts = {sha: count((r for r in runs if r.commit == sha), signature, devices) for sha in shas}
+        state = replace(self, runs=runs, signature=signature, devices=devices, counts=counts)
+        same = same and self.belief is None
         if same and state.verdict(run.commit) is self.verdict(run.commit) and not _mixed(state.count(run.commit)):
             return state
         return _weighed(state)
@@ -233,7 +236,7 @@ class Bisection:
         for run in self.runs:
             if run.host == host:
                 runs.setdefault(run.commit, []).append(run)
-        return {sha: count(its, self.signature) for sha, its in runs.items()}
+        return {sha: count(its, self.signature, self.devices) for sha, its in runs.items()}
 
     def why(self, sha: Sha, *, beside: bool = False) -> str:
         """Why this state asks about a commit, as a phrase: "bad end", "midpoint", "likeliest, 68 %", "once more"...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from bot.model import Outcome, Run, Signature, Verdict
@@ -45,18 +45,31 @@ def failed(run: Run) -> bool:
     return run.outcome in FAILURES
 
 
-def judge(run: Run, signature: Signature | None) -> Verdict | None:
+def needed(runs: Iterable[Run], signature: Signature | None) -> frozenset[str]:
+    """The devices that a failure is about: those that fail with this signature when each is plugged alone.
+
+    A commit that cannot start one of them passes without it, which says nothing of the failure: c8557f1b48 alone on
+    4.0.1 names a property that 4.0 does not have, so that a pcie-root-port, which it is to mend, does not start.
+    """
+    if signature is None:
+        return frozenset()
+    alike = (run for run in runs if run.signature is not None and run.signature.key == signature.key)
+    return frozenset(device.partition(",")[0] for run in alike for device in run.observation.blamed)
+
+
+def judge(run: Run, signature: Signature | None, needed: Collection[str] = ()) -> Verdict | None:
     """What one run says about its commit; None if it says nothing (the machine failed us).
 
     Bad means *this* signature; any other failure is neither good nor bad, so the commit is skipped, unless what the
     signature is about had been loaded before it: that far the migration was good. A start that fails
     with the very signature asked about is bad even where the smoke, which knows no history, calls it UNTESTABLE.
-    Without a signature (a user's own command gave none) every failure is bad.
+    Without a signature (a user's own command gave none) every failure is bad. A pass without a device that is `needed`
+    is neither.
     """
     if run.outcome is Outcome.INFRA:
         return None
     if run.outcome is Outcome.PASS:
-        return Verdict.GOOD
+        return Verdict.SKIP if without(run, needed) else Verdict.GOOD
     if signature is None:
         return Verdict.BAD if run.outcome in FAILURES else Verdict.SKIP
     if run.outcome is Outcome.NOT_BUILT:
@@ -64,6 +77,11 @@ def judge(run: Run, signature: Signature | None) -> Verdict | None:
     if run.signature is not None and run.signature.key == signature.key:
         return Verdict.BAD
     return Verdict.GOOD if signature.device in run.observation.loaded else Verdict.SKIP
+
+
+def without(run: Run, needed: Collection[str]) -> tuple[str, ...]:
+    """What is said of devices that are needed and were left out of a run."""
+    return tuple(text for text in run.observation.left_out if text.partition(" (")[0] in needed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +121,9 @@ class Count:
         return replace(self, infra=self.infra + 1)
 
 
-def count(runs: Iterable[Run], signature: Signature | None) -> Count:
+def count(runs: Iterable[Run], signature: Signature | None, needed: Collection[str] = ()) -> Count:
     """The runs of one commit, counted."""
     total = Count()
     for run in runs:
-        total = total.plus(judge(run, signature))
+        total = total.plus(judge(run, signature, needed))
     return total

@@ -13,7 +13,7 @@ from bot.core.lifecycle import Claimed, Cured, Event, Guests, Record, Refuted, U
 from bot.core.outbox import GITLAB
 from bot.core.outbox import State as Sending
 from bot.core.tracker import addresses
-from bot.core.verdict import answers, count
+from bot.core.verdict import answers, count, needed
 from bot.model import (
     Case,
     FirstBad,
@@ -69,6 +69,11 @@ def has(desk: Bench, tip: Sha, commit: Sha) -> Sha | None:
     mentioning = desk.repository.commits(desk.repository.mentioning(commit))
     picks = (one.sha for one in mentioning if picked(one, commit))
     return next((sha for sha in picks if desk.repository.is_ancestor(sha, tip)), None)
+
+
+def told(report: Report) -> Iterator[Run]:
+    """All runs that a report stands on."""
+    return (run for step in report.steps for run in step.runs)
 
 
 def failing(report: Report) -> Tally | None:
@@ -141,7 +146,8 @@ class Trial:
 
     def tally(self, commit: Sha) -> Tally:
         """How often it failed with the regression's signature; what gave no answer does not count."""
-        counted = count(self.runs(commit), self.report.regression.signature)
+        signature = self.report.regression.signature
+        counted = count(self.runs(commit), signature, needed(told(self.report), signature))
         return Tally(commit, counted.bad, counted.n)
 
     def beside(self, commit: Sha) -> Trial:

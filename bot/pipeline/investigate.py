@@ -15,7 +15,7 @@ from bot.core.branches import series
 from bot.core.confirmation import Rules
 from bot.core.course import course
 from bot.core.dag import Dag
-from bot.core.verdict import answers
+from bot.core.verdict import answers, without
 from bot.errors import InfraError
 from bot.host.picks import Conflict, Pick, Revert, compose
 from bot.model import (
@@ -257,7 +257,8 @@ def _composed(
     outcomes = {run.outcome for run in runs}
     if Outcome.NOT_BUILT in outcomes:
         return RevertOutcome.NOT_BUILT
-    return RevertOutcome.OK if outcomes == {Outcome.PASS} else RevertOutcome.UNTESTABLE
+    whole = not any(without(run, found.bisection.devices) for run in runs)
+    return RevertOutcome.OK if whole and outcomes == {Outcome.PASS} else RevertOutcome.UNTESTABLE
 
 
 def _table(bench: Bench, asked: Asked, found: Search, blamed: Sha | None, perform: Perform) -> tuple[Run, ...]:

@@ -92,4 +92,4 @@ def _picked(desk: Bench, trial: Trial, tip: Sha, fix: Sha) -> RevertOutcome:
     outcomes = {run.outcome for run in trial.runs(composed)}
     if Outcome.NOT_BUILT in outcomes:
         return RevertOutcome.NOT_BUILT
-    return RevertOutcome.OK if outcomes == {Outcome.PASS} else RevertOutcome.UNTESTABLE
+    return RevertOutcome.OK if tally.n and outcomes == {Outcome.PASS} else RevertOutcome.UNTESTABLE

@@ -115,7 +115,7 @@ class _Smoke:
         if seen.outcome in _LOADING and seen.signature is not None and seen.signature.device is not None:
             recorded = golden if settled.common == first else None
             seen = replace(seen, loaded=await self._loaded(settled.common, seen.signature.device, recorded))
-        if seen.outcome in FAILURES and len(settled.common.devices) > 1:
+        if seen.outcome in FAILURES and settled.common.devices:
             seen = replace(seen, blamed=await self._blame(settled.common))
         return seen
 
@@ -170,6 +170,8 @@ class _Smoke:
         seen, _ = await self._live(replace(common, devices=()))
         if seen.outcome in FAILURES:
             return ()
+        if len(common.devices) == 1:
+            return (common.devices[0].device,)
         found = []
         for device in common.devices:
             seen, _ = await self._live(replace(common, devices=(device,)))

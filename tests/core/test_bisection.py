@@ -34,7 +34,7 @@ from bot.model import (
 )
 from tests.core.test_dag import dags, tangles
 from tests.testing.history import parents_of
-from tests.testing.world import CASE, SIGNATURE, run
+from tests.testing.world import CASE, LETTERS, SIGNATURE, run
 
 Answer = Callable[[str], str]
 
@@ -571,6 +571,18 @@ def test_the_signature_is_learnt_from_the_bad_ends_earliest_failure() -> None:
     state = start(line(8), "c0").observe(run("c8", "O", at=5.0)).observe(run("c8", "B", at=3.0))
     assert state.signature == SIGNATURE
     assert (state.count("c8").bad, state.count("c8").skip) == (1, 1)
+
+
+def test_what_passed_without_the_device_that_fails_is_skipped_whenever_it_was_run() -> None:
+    lacks = replace(run("c4", "G"), observation=replace(LETTERS["G"], left_out=("e1000 (source: no such device)",)))
+    fails = replace(run("c8", "B"), observation=replace(LETTERS["B"], blamed=("e1000,netdev=n0",)))
+    before = start(line(8), "c0").observe(lacks)
+    assert before.verdict("c4") is Verdict.GOOD
+    after = before.observe(fails)
+    assert (after.verdict("c4"), after.verdict("c8")) == (Verdict.SKIP, Verdict.BAD)
+    assert "c4" in after.suspects
+    assert start(line(8), "c0").observe(fails).observe(replace(lacks, commit="c5")).verdict("c5") is Verdict.SKIP
+    assert after.observe(run("c2", "G")).verdict("c2") is Verdict.GOOD
 
 
 def test_a_signature_that_was_asked_for_stays() -> None:

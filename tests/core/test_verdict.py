@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.core.verdict import Count, count, judge
+from bot.core.verdict import Count, count, judge, needed, without
 from bot.model import Observation, Outcome, Run, Signature, Verdict
 from tests.testing.world import CASE, OTHER, SIGNATURE, run
 
@@ -46,6 +46,25 @@ ROWS = [
 @pytest.mark.parametrize(("observed", "signature", "verdict"), ROWS)
 def test_one_run(observed: Run, signature: Signature | None, verdict: Verdict | None) -> None:
     assert judge(observed, signature) is verdict
+
+
+def _plugged(outcome: Outcome, signature: Signature | None = None, left_out: str = "", alone: str = "") -> Run:
+    seen = Observation(outcome, signature, left_out=(left_out,) * bool(left_out), blamed=(alone,) * bool(alone))
+    return Run(SHA, CASE, seen)
+
+
+def test_a_pass_without_the_device_that_fails_is_neither_good_nor_bad() -> None:
+    port = _plugged(Outcome.FAIL_DST, SIGNATURE, alone="pcie-root-port,id=p")
+    failing = [port, _plugged(Outcome.FAIL_DST, OTHER, alone="e1000")]
+    devices = needed(failing, SIGNATURE)
+    assert devices == {"pcie-root-port"}, "what fails in another way is about others"
+    assert needed(failing, None) == needed([], SIGNATURE) == frozenset()
+    lacks = _plugged(Outcome.PASS, left_out="pcie-root-port (destination: Property '.disable-acs' not found)")
+    other = _plugged(Outcome.PASS, left_out="e1000 (source: no such device)")
+    assert judge(lacks, SIGNATURE, devices) is Verdict.SKIP and judge(other, SIGNATURE, devices) is Verdict.GOOD
+    assert judge(lacks, SIGNATURE) is Verdict.GOOD
+    assert count([lacks, other, port], SIGNATURE, devices) == Count(good=1, bad=1, skip=1)
+    assert without(lacks, devices) == lacks.observation.left_out and without(other, devices) == ()
 
 
 def test_the_same_failure_is_told_by_its_key_not_by_its_spelling() -> None:
