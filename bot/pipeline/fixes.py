@@ -24,11 +24,13 @@ _MOST = 3  # patches that are told of, the newest ones: the versions of one, mos
 
 
 def later_fixes(repository: Repository, culprit: Commit) -> tuple[Commit, ...]:
-    """Commits anywhere in the clone that say they fix or revert the culprit, or the commit that it was picked from."""
+    """Commits on any branch that say they fix or revert the culprit, or the commit that it was picked from. Not those of
+    a series that was only posted, and put on a branch's tip to be tried."""
     same = alike(culprit)
     found = {sha: None for one in same for sha in repository.mentioning(one)}
     others = repository.commits(sha for sha in found if sha not in same)
-    return tuple(c for c in others if any(trailers.names(c.body, one) for one in same))
+    saying = (c for c in others if any(trailers.names(c.body, one) for one in same))
+    return tuple(c for c in saying if not repository.posted(c.sha))
 
 
 def posted_fixes(
