@@ -24,8 +24,10 @@ _MOST = 3  # patches that are told of, the newest ones: the versions of one, mos
 
 
 def later_fixes(repository: Repository, culprit: Commit) -> tuple[Commit, ...]:
-    """Commits on any branch that say they fix or revert the culprit, or the commit that it was picked from. Not those of
-    a series that was only posted, and put on a branch's tip to be tried."""
+    """Commits on any branch that say they fix or revert the culprit, or the commit that it was picked from.
+
+    Not those of a series that was only posted, and put on a branch's tip to be tried.
+    """
     same = alike(culprit)
     found = {sha: None for one in same for sha in repository.mentioning(one)}
     others = repository.commits(sha for sha in found if sha not in same)

@@ -10,8 +10,10 @@ import pytest
 
 from bot.config import load
 from bot.errors import Stopped
+from bot.host.git import POSTED, Repository
 from bot.model import Offer
-from bot.pipeline.fixes import posted_fixes
+from bot.pipeline.fixes import later_fixes, posted_fixes
+from tests.build.project import Project
 from tests.host.test_mailbox import KINDS, Kind, Place
 from tests.testing import reports
 
@@ -81,6 +83,22 @@ def test_a_stop_is_heeded(place: Place) -> None:
     stop.set()
     with pytest.raises(Stopped):
         found(place, stop=stop)
+
+
+def test_commits_that_say_so(tmp_path: Path) -> None:
+    """Of a pick those that name the original, too; a posted one is on no branch."""
+    project = Project(tmp_path / "upstream", {"f.c": "1\n"})
+    original = project.commit({"f.c": "2\n"}, "break it")
+    pick = project.commit({"g.c": "2\n"}, f"break it\n\n(cherry picked from commit {original})")
+    fix = project.commit({"f.c": "3\n"}, f"mend it\n\nFixes: {original[:12]}")
+    own = project.commit({"g.c": "3\n"}, f"mend it here\n\nFixes: {pick[:12]}")
+    project.git("checkout", "--quiet", "--detach", pick)
+    tried = project.commit({"f.c": "4\n"}, f"mend it, v2\n\nFixes: {pick[:12]}")
+    project.git("update-ref", f"{POSTED}/1", tried)
+    project.git("checkout", "--quiet", "master")
+    repository = Repository(project.path)
+    assert {found.sha for found in later_fixes(repository, repository.commit(pick))} == {fix, own}
+    assert [found.sha for found in later_fixes(repository, repository.commit(original))] == [fix]
 
 
 def test_where_no_mails_are_read() -> None:
