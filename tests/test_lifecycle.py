@@ -411,6 +411,21 @@ def test_a_stable_branch_is_asked_for_the_fix_and_has_it_then(told: Told) -> Non
     assert life.send()["Message-ID"].startswith("<r0001.4.fixed-in-stable.")
 
 
+def test_a_fix_that_needs_what_its_series_brought_before_is_picked_with_it(told: Told) -> None:
+    life, culprit, _ = told
+    stable(life)
+    posted = "Message-Id: <20240101120000.4711-{}-ann@example.org>"
+    first = life.commit(SMALLER, f"hw/core: first half\n\n{posted.format(2)}\n", "first half")
+    said = f"Fixes: {culprit[:12]}\n{posted.format(3)}"
+    fix = life.commit(GOOD, f"hw/core: second half\n\n{said}\n", "second half")
+    life.cycle()
+    (standing,) = life.entry().record.branches
+    assert (standing.pick, standing.before) == ("ok", (first,)), "alone it does not apply"
+    text = " ".join(life.send().get_content().split())
+    assert f'applies clean, builds and passes after {first[:12]} ("hw/core: first half"), of its series.' in text
+    assert f"git cherry-pick -x {first[:12]} {fix[:12]} # on stable-7.2" in text
+
+
 def test_a_stable_branch_that_picked_the_culprit_without_its_fix_is_told_so(life: Life) -> None:
     """Master never failed where anybody looked: the fix came with the culprit. The branch took the one alone."""
     stable(life)

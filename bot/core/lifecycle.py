@@ -130,7 +130,8 @@ class Standing:
     """A stable branch. `culprit` and `fix` are the commits that it has them as, None: it has not.
 
     `runs` are those of its tip, None: it was not run, or could not be. `pick` is what came of the fix on its tip, where
-    the branch has none of its own.
+    the branch has none of its own; `before` are commits of the fix's series that were picked before it, oldest first,
+    for it alone does not do.
     """
 
     branch: str
@@ -138,6 +139,7 @@ class Standing:
     fix: Sha | None
     runs: Tally | None = None
     pick: RevertOutcome = RevertOutcome.NOT_TRIED
+    before: tuple[Sha, ...] = ()
 
     @property
     def broken(self) -> bool:

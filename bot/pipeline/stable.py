@@ -1,7 +1,8 @@
 """Stable branches of what is fixed: who has the culprit, who has the fix, and whether a pick of it would help.
 
 A branch has a commit if it is in its history, or if one of its commits says that it was picked from it. What a branch
-says of itself is run: its tip, and a fix that it lacks is picked onto it, built and run.
+says of itself is run: its tip, and a fix that it lacks is picked onto it, built and run; where that alone does not do,
+with what came before it in its series.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
+from bot.core.cause import series
 from bot.core.lifecycle import Standing, Surveyed
 from bot.errors import InfraError, UserError
 from bot.host.picks import Conflict, Pick, compose
@@ -19,6 +21,8 @@ from bot.pipeline.curing import Trial
 from bot.pipeline.following import noted, sides_of
 from bot.store.store import Entry
 from bot.watch.upstream import Tip
+
+_SERIES = 9  # commits of its series that are picked with a fix
 
 
 def survey(desk: Bench, tips: Sequence[Tip], over: Callable[[], bool]) -> bool:
@@ -79,11 +83,30 @@ def _run(desk: Bench, report: Report, tip: Sha, standing: Standing, fix: Sha) ->
     if not tally.bad or standing.fix is not None:
         return ran
     desk.progress.say(f"{report.regression.id}: picking {fix[:12]} onto {standing.branch}")
-    return replace(ran, pick=_picked(desk, trial, tip, fix))
+    outcome = _picked(desk, trial, tip, (fix,))
+    before = () if outcome in (RevertOutcome.OK, RevertOutcome.STILL_BAD) else _before(desk, fix, tip)
+    if before:
+        desk.progress.say(f"{report.regression.id}: picking {fix[:12]} and {len(before)} before it of its series")
+        if _picked(desk, trial, tip, (*before, fix)) is RevertOutcome.OK:
+            return replace(ran, pick=RevertOutcome.OK, before=before)
+    return replace(ran, pick=outcome)
 
 
-def _picked(desk: Bench, trial: Trial, tip: Sha, fix: Sha) -> RevertOutcome:
-    composed = compose(desk.repository, tip, (Pick(fix),))
+def _before(desk: Bench, fix: Sha, tip: Sha) -> tuple[Sha, ...]:
+    """The commits right before a fix that were posted in one series with it, and that a tip has not, oldest first."""
+    commit, found = desk.repository.commit(fix), list[Sha]()
+    mine = series(commit.body)
+    while len(commit.parents) == 1 and len(found) < _SERIES:
+        commit = desk.repository.commit(commit.parents[0])
+        if not mine & series(commit.body):
+            break
+        if curing.has(desk, tip, commit.sha) is None:
+            found.append(commit.sha)
+    return tuple(reversed(found))
+
+
+def _picked(desk: Bench, trial: Trial, tip: Sha, commits: Iterable[Sha]) -> RevertOutcome:
+    composed = compose(desk.repository, tip, [Pick(sha) for sha in commits])
     if isinstance(composed, Conflict):
         return RevertOutcome.CONFLICT
     tally = trial.tally(composed)

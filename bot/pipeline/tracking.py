@@ -218,6 +218,7 @@ def _named(record: Record, wanted: Wanted) -> Iterator[Sha]:
     match wanted.event:
         case Surveyed():
             yield from _distinct(standing.fix for standing in wanted.event.branches)
+            yield from _distinct(sha for standing in wanted.event.branches for sha in standing.before)
         case Expired() if wanted.event.tip:
             yield wanted.event.tip
         case Cured():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import email
 import email.policy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from email.headerregistry import Address
@@ -137,7 +137,6 @@ def context(followed: Followed, settings: ReportSettings, own_id: str) -> dict[s
         "tags": isinstance(report.finding, FirstBad) and not figures.exposed(report),
         "still": followed.cite(event.tip) if isinstance(event, Expired) and event.tip else "",
         "correction": correction.told(event, followed.cite) if isinstance(event, Corrected) else [],
-        "fix_sha": cure.commit[:12] if cure else "",
         "missing": _missing(followed),
         "picked": [],
         "rows": [],
@@ -149,10 +148,27 @@ def context(followed: Followed, settings: ReportSettings, own_id: str) -> dict[s
         given |= {
             "picked": [(line(s.branch, 60), followed.cite(s.fix or ""), _often(s.runs)) for s in affected if s.cured],
             "rows": _rows(report, cure, event.branches),
-            "unpicked": [(line(s.branch, 60), words.PICKS[s.pick]) for s in affected if s.broken and s.fix is None],
-            "picks": [line(s.branch, 60) for s in affected if s.broken and s.pick is RevertOutcome.OK],
+            "unpicked": [(line(s.branch, 60), _came(followed, s)) for s in affected if s.broken and s.fix is None],
+            "picks": _commands(affected, cure),
         }
     return given
+
+
+def _came(followed: Followed, standing: Standing) -> str:
+    """What came of a pick onto a branch."""
+    if not standing.before:
+        return words.PICKS[standing.pick]
+    return f"{words.PICKS[standing.pick]} after {', '.join(map(followed.cite, standing.before))}, of its series"
+
+
+def _commands(standings: Iterable[Standing], cure: Cured | None) -> list[tuple[str, str]]:
+    """What is to be picked, and onto which branches, as far as that was shown to help."""
+    wanted: dict[str, list[str]] = {}
+    for standing in standings:
+        if standing.broken and standing.pick is RevertOutcome.OK and cure is not None:
+            shas = " ".join(sha[:12] for sha in (*standing.before, cure.commit))
+            wanted.setdefault(shas, []).append(line(standing.branch, 60))
+    return [(shas, ", ".join(branches)) for shas, branches in wanted.items()]
 
 
 _FOUND = {Way.NAMED: "Its message says so, and it was run", Way.SEARCHED: "Found by a bisection"}

@@ -106,4 +106,5 @@ def _branch(standing: Standing) -> str:
     fails = "could not be run" if runs is None or not runs.n else f"fails {runs.bad} of {runs.n}"
     if standing.fix is not None:
         return f"{name} has the fix as {standing.fix[:12]}, {fails}"
-    return f"{name} {fails}" + (f", a pick of the fix: {standing.pick}" if standing.broken else "")
+    more = f" with {len(standing.before)} before it" if standing.before else ""
+    return f"{name} {fails}" + (f", a pick of the fix{more}: {standing.pick}" if standing.broken else "")
