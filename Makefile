@@ -15,7 +15,7 @@ test: ## set up, then run all tests; PYTEST="-k name" for some of them
 	@.ci/setup test
 	@.ci/apt-state bookworm-backports .cache/qemu-10.0 unpack qemu-system-x86 qemu-system-ppc qemu-system-arm qemu-system-misc \
 		qemu-system-modules-opengl qemu-system-modules-spice
-	@.venv/bin/python -m pytest -n 3 --dist worksteal $(PYTEST)
+	@.venv/bin/python -m pytest -n 4 --dist worksteal $(PYTEST)
 
 lint: ## ruff and mypy, and shellcheck where it is installed
 	@.ci/setup run
