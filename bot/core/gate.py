@@ -104,7 +104,7 @@ def facts_of(report: Report, *, approved: bool = False, within_caps: bool = True
     """What a report says about the conditions; `approved` and `within_caps` are the sender's to know."""
     finding, culprit = report.finding, report.culprit
     confirmation = finding.confirmation if isinstance(finding, FirstBad | MergeConflict) else None
-    runs = [run for step in report.steps for run in step.runs]
+    runs = list(report.runs)
     bad = {step.commit.sha for step in report.steps if step.verdict is Verdict.BAD}
     failed = [r for r in runs if r.commit in bad and r.outcome not in (Outcome.PASS, Outcome.INFRA)]
     return Facts(

@@ -49,7 +49,7 @@ def needed(runs: Iterable[Run], signature: Signature | None) -> frozenset[str]:
     """The devices that a failure is about: those that fail with this signature when each is plugged alone.
 
     A commit that cannot start one of them passes without it, which says nothing of the failure: c8557f1b48 alone on
-    4.0.1 names a property that 4.0 does not have, so that a pcie-root-port, which it is to mend, does not start.
+    stable-4.0 sets a property that 4.0 does not have, so that a pcie-root-port, which it is to mend, does not start.
     """
     if signature is None:
         return frozenset()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from bot.model.search import Commit, Course, Finding, Regression, RevertOutcome, Step
@@ -145,6 +145,11 @@ class Report:
     related: tuple[Related, ...] = ()  # other regressions that may have a common cause with this one
     readers: Readers | None = None  # of the culprit; None: not looked up
     cured: bool = False  # searched was what cured the failure: `good`, the older end, fails and `bad` passes
+
+    @property
+    def runs(self) -> Iterator[Run]:
+        """All runs that the finding stands on, in the order of its steps."""
+        return (run for step in self.steps for run in step.runs)
 
     @property
     def missing(self) -> tuple[Sha, ...]:

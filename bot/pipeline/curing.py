@@ -71,11 +71,6 @@ def has(desk: Bench, tip: Sha, commit: Sha) -> Sha | None:
     return next((sha for sha in picks if desk.repository.is_ancestor(sha, tip)), None)
 
 
-def told(report: Report) -> Iterator[Run]:
-    """All runs that a report stands on."""
-    return (run for step in report.steps for run in step.runs)
-
-
 def failing(report: Report) -> Tally | None:
     """How often the culprit failed; None: it was not confirmed."""
     finding = report.finding
@@ -147,7 +142,7 @@ class Trial:
     def tally(self, commit: Sha) -> Tally:
         """How often it failed with the regression's signature; what gave no answer does not count."""
         signature = self.report.regression.signature
-        counted = count(self.runs(commit), signature, needed(told(self.report), signature))
+        counted = count(self.runs(commit), signature, needed(self.report.runs, signature))
         return Tally(commit, counted.bad, counted.n)
 
     def beside(self, commit: Sha) -> Trial:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from bot.core.lifecycle import Guests
 from bot.core.succession import Release
-from bot.core.verdict import FAILURES
+from bot.core.verdict import FAILURES, needed, without
 from bot.errors import InfraError, UserError
 from bot.model import Direction, Outcome, Report, Run, Sha, Tally, Test
 from bot.pipeline.bench import Bench, having_releases
@@ -35,14 +35,16 @@ def guests(desk: Bench, host: str | None, report: Report, tip: Sha, fix: Sha, ti
         there = having_releases(desk, [release])
         case = replace(report.case, direction=Direction.FORWARD, baseline=name)
         desk.progress.say(f"{report.regression.id}: running {name}, which lacks it, to {tip[:12]}")
-        outcomes = list[Outcome]()
+        runs = list[Run]()
         for fact in performer(there, there.rig)(Test(tip, (case,), times, host=host), desk.stop):
             if isinstance(fact, Run):
-                outcomes.append(fact.outcome)
+                runs.append(fact)
             else:
                 desk.keep(fact)
     except (UserError, InfraError) as error:
         desk.progress.say(f"{report.regression.id}: guests of releases without it were not looked at: {error}")
         return None
-    bad, good = sum(outcome in FAILURES for outcome in outcomes), outcomes.count(Outcome.PASS)
+    devices = needed(report.runs, report.regression.signature)
+    bad = sum(run.outcome in FAILURES for run in runs)
+    good = sum(run.outcome is Outcome.PASS and not without(run, devices) for run in runs)
     return Guests(name, Tally(tip, bad, bad + good)) if bad + good else None

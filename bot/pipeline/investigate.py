@@ -197,7 +197,7 @@ def _picked(
         return ()
     repository, tried = bench.repository, list[Picked]()
     for fix in fixes:
-        if len(fix.parents) != 1 or repository.is_ancestor(fix.sha, bad) or repository.posted(fix.sha):
+        if len(fix.parents) != 1 or repository.is_ancestor(fix.sha, bad):
             continue
         bench.progress.say(f"picking {fix.short} onto {asked.bad_name}")
         outcome = _composed(bench, asked, found, bad, Pick(fix.sha), (finding.confirmation.culprit,), perform)

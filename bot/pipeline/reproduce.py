@@ -64,5 +64,5 @@ def reproduce(desk: Bench, report: Report) -> Reproduction | None:
 
 def _memory(report: Report) -> bool:
     """Whether the case ran with -m; boards of a fixed size run without."""
-    runs: list[Run] = [run for step in report.steps for run in step.runs if run.observation.argv]
+    runs: list[Run] = [run for run in report.runs if run.observation.argv]
     return not runs or any("-m" in argv for argv in runs[-1].observation.argv)

@@ -121,7 +121,7 @@ def side_advice(report: Report) -> str:
 def error_texts(report: Report) -> str:
     """Whether the failing runs said the same; nothing if none failed."""
     bad = {step.commit.sha for step in report.steps if step.verdict is Verdict.BAD}
-    runs = [run for step in report.steps for run in step.runs if run.commit in bad]
+    runs = [run for run in report.runs if run.commit in bad]
     texts = {clean(run.observation.message) for run in runs if word(report, run) is table.Word.FAIL}
     if not texts:
         return ""

@@ -228,7 +228,7 @@ def run_logs(report: Report, marked: Sequence[tuple[Sha, str]]) -> list[tuple[st
 
 def _telling(report: Report, sha: Sha) -> Run | None:
     """The run of a commit whose logs say most."""
-    runs = [run for step in report.steps for run in step.runs if (run.commit, run.case) == (sha, report.case)]
+    runs = [run for run in report.runs if (run.commit, run.case) == (sha, report.case)]
     runs = [run for run in runs if run.observation.logs]
     shown = [run for run in runs if words.word(report, run) is table.Word.FAIL]
     return next(iter((*shown, *runs)), None)

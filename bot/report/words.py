@@ -191,7 +191,7 @@ def duration(seconds: float) -> str:
 
 def failing_run(report: Report) -> Run | None:
     """The run of the bisected case at the bad end that shows the failure, else any that shows it."""
-    runs = [run for step in report.steps for run in step.runs] + list(report.table)
+    runs = [*report.runs, *report.table]
     shown = [run for run in runs if run.case == report.case and word(report, run) is table.Word.FAIL]
     return next((run for run in shown if run.commit == report.bad.sha), shown[0] if shown else None)
 
