@@ -147,7 +147,7 @@ def test_a_posted_series_is_put_on_the_tip_and_run(life: Asked) -> None:
     life.deliver(fix(f"Fixes: {culprit[:12]}", "ann@example.org", "private@example.org"))
     life.cycle(10)
     report = life.send()
-    known = "Known? Posted, and in no branch of our clone (a hint, not run here): <a@example.org> If you fix this"
+    known = "Known? Patches in our mailbox that say so (hints, not run here): <a@example.org> If you fix this"
     assert known in " ".join(report.get_content().split())
     assert life.entry().record.note == "a@example.org, not in a branch yet"
     mends, idle, breaks = posted(life, fastqemu.dev_c(GOOD), fastqemu.dev_c(SMALLER, "idle"), BROKEN)

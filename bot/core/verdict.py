@@ -46,7 +46,7 @@ def failed(run: Run) -> bool:
 
 
 def needed(runs: Iterable[Run], signature: Signature | None) -> frozenset[str]:
-    """The devices that a failure is about: those that fail with this signature when each is plugged alone.
+    """The devices that a failure is about: those that fail when each is plugged alone, of runs with this signature.
 
     A commit that cannot start one of them passes without it, which says nothing of the failure: c8557f1b48 alone on
     stable-4.0 sets a property that 4.0 does not have, so that a pcie-root-port, which it is to mend, does not start.
@@ -69,7 +69,7 @@ def judge(run: Run, signature: Signature | None, needed: Collection[str] = ()) -
     if run.outcome is Outcome.INFRA:
         return None
     if run.outcome is Outcome.PASS:
-        return Verdict.SKIP if without(run, needed) else Verdict.GOOD
+        return Verdict.GOOD if passed(run, needed) else Verdict.SKIP
     if signature is None:
         return Verdict.BAD if run.outcome in FAILURES else Verdict.SKIP
     if run.outcome is Outcome.NOT_BUILT:
@@ -79,9 +79,10 @@ def judge(run: Run, signature: Signature | None, needed: Collection[str] = ()) -
     return Verdict.GOOD if signature.device in run.observation.loaded else Verdict.SKIP
 
 
-def without(run: Run, needed: Collection[str]) -> tuple[str, ...]:
-    """What is said of devices that are needed and were left out of a run."""
-    return tuple(text for text in run.observation.left_out if text.partition(" (")[0] in needed)
+def passed(run: Run, needed: Collection[str] = ()) -> bool:
+    """Whether a case passes with all the devices that are needed."""
+    left_out = (text.partition(" (")[0] for text in run.observation.left_out)
+    return run.outcome is Outcome.PASS and not any(name in needed for name in left_out)
 
 
 @dataclass(frozen=True, slots=True)

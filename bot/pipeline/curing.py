@@ -7,19 +7,18 @@ from dataclasses import dataclass, replace
 
 from bot.bisect.crew import Perform
 from bot.config import Config
-from bot.core.claims import alike, claim, picked
+from bot.core.claims import alike, claim
 from bot.core.cure import not_shown, times
 from bot.core.lifecycle import Claimed, Cured, Event, Guests, Record, Refuted, Unnamed, Way
 from bot.core.outbox import GITLAB
 from bot.core.outbox import State as Sending
 from bot.core.tracker import addresses
-from bot.core.verdict import answers, count, needed
+from bot.core.verdict import answers, count, needed, passed
 from bot.model import (
     Case,
     FirstBad,
     FirstFixed,
     MergeConflict,
-    Outcome,
     Question,
     Report,
     Run,
@@ -60,15 +59,6 @@ def culprits(report: Report) -> dict[Sha, str]:
         known = (report.commits[sha] for sha in finding.commits if sha in report.commits)
         return {sha: subject for commit in known for sha, subject in alike(commit).items()}
     return {}
-
-
-def has(desk: Bench, tip: Sha, commit: Sha) -> Sha | None:
-    """The commit in a tip's history that is this one, or says that it was picked from it; None: there is none."""
-    if desk.repository.is_ancestor(commit, tip):
-        return commit
-    mentioning = desk.repository.commits(desk.repository.mentioning(commit))
-    picks = (one.sha for one in mentioning if picked(one, commit))
-    return next((sha for sha in picks if desk.repository.is_ancestor(sha, tip)), None)
 
 
 def failing(report: Report) -> Tally | None:
@@ -199,7 +189,7 @@ def _guests(trial: Trial, tip: Sha, fix: Sha) -> Guests | None:
     """Three runs tell it of a failure that is there every time."""
     seen = failing(trial.report)
     often = _OFTEN if seen is not None and seen.bad == seen.n else trial.times
-    return guests(trial.desk, trial.host, trial.report, tip, fix, often)
+    return guests(trial.desk, trial.host or None, trial.report, tip, fix, often)
 
 
 def _searched(trial: Trial, at_tip: Tally, passing: int) -> Event:
@@ -237,6 +227,7 @@ def _newest_bad(desk: Bench, report: Report, tip: Sha) -> Sha:
 def standing(report: Report, latest: Mapping[Case, Run]) -> tuple[list[Run], list[Run]]:
     """(those that fail as the regression does, those that pass) of its cases that were run."""
     mine = [latest[case] for case in cases_of(report) if case in latest]
-    key = report.regression.signature.key
-    failed = [run for run in mine if run.signature is not None and run.signature.key == key]
-    return failed, [run for run in mine if run.outcome is Outcome.PASS]
+    signature = report.regression.signature
+    devices = needed(report.runs, signature)
+    failed = [run for run in mine if run.signature is not None and run.signature.key == signature.key]
+    return failed, [run for run in mine if passed(run, devices)]

@@ -1,23 +1,23 @@
-"""Who says that a culprit is mended already: commits in the clone, and patches that somebody posted.
+"""Who says that a culprit is mended already: commits in the clone, and patches that somebody posted; and what has them.
 
-Hints for readers, not verdicts: anybody may say so, and nothing of it is run for a report.
+What is said is a hint, no verdict: anybody may say so.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from email.utils import getaddresses, parsedate_to_datetime
 
 from bot.config import Config
 from bot.core import trailers
-from bot.core.claims import alike, offer
+from bot.core.claims import alike, offer, picked
 from bot.core.replies import Letter, message_id
 from bot.errors import InfraError, UserError
 from bot.host import postings
 from bot.host.git import Repository
-from bot.model import Commit, Offer, ReplySettings
+from bot.model import Commit, Offer, ReplySettings, Sha
 from bot.report.people import every_list
 
 _MOST = 3  # patches that are told of, the newest ones: the versions of one, most times
@@ -35,12 +35,22 @@ def later_fixes(repository: Repository, culprit: Commit) -> tuple[Commit, ...]:
     return tuple(c for c in saying if not repository.posted(c.sha))
 
 
+def has(repository: Repository, tip: Sha, commit: Sha) -> Sha | None:
+    """The commit in a tip's history that is this one, or says that it was picked from it; None: there is none."""
+    if repository.is_ancestor(commit, tip):
+        return commit
+    mentioning = repository.commits(repository.mentioning(commit))
+    picks = (one.sha for one in mentioning if picked(one, commit))
+    return next((sha for sha in picks if repository.is_ancestor(sha, tip)), None)
+
+
 def posted_fixes(
-    config: Config, culprit: Commit, say: Callable[[str], None], stop: threading.Event
+    config: Config, culprit: Commit, taken: Iterable[Commit], say: Callable[[str], None], stop: threading.Event
 ) -> tuple[Offer, ...] | None:
     """Patches on a list that say they fix or revert the culprit, newest last. None if mails are not read, or cannot be.
 
-    A mail that went to none of `report.lists` is left out: its author did not show it to everybody.
+    Left out are those that `taken` commits say they were mailed as, and a mail that went to none of `report.lists`: its
+    author did not show it to everybody.
     """
     settings = config.reply_settings
     if settings is None:
@@ -50,7 +60,8 @@ def posted_fixes(
     except (UserError, InfraError) as error:  # the search is not to suffer for it
         say(f"mails were not searched for a fix of {culprit.short}: {error}")
         return None
-    return tuple({one.mail: one for _, one in found}.values())[-_MOST:]
+    merged = {name for commit in taken for name in trailers.message_ids(commit.body)}
+    return tuple({one.mail: one for _, one in found if one.mail not in merged}.values())[-_MOST:]
 
 
 def _found(

@@ -17,6 +17,7 @@ from bot.errors import InfraError, UserError
 from bot.model import Case, Outcome, Regression, Report, Run, Sha, Signature
 from bot.pipeline import curing
 from bot.pipeline.bench import Bench, having
+from bot.pipeline.fixes import has
 from bot.pipeline.known import in_history, known
 from bot.pipeline.sweeping import performed, repeated
 from bot.pipeline.together import lead
@@ -186,7 +187,7 @@ def brought(desk: Bench, tip: Tip, entry: Entry) -> Sha | None:
     if not entry.reported or entry.finding is None:
         return None
     named = curing.culprits(curing.report_of(entry))
-    return next(filter(None, (curing.has(desk, tip.sha, sha) for sha in named)), None)
+    return next(filter(None, (has(desk.repository, tip.sha, sha) for sha in named)), None)
 
 
 def reopened(desk: Bench, tip: Tip, signature: Signature, good: Sha, cases: tuple[Case, ...]) -> Regression | None:

@@ -10,9 +10,9 @@ from dataclasses import replace
 
 from bot.core.lifecycle import Guests
 from bot.core.succession import Release
-from bot.core.verdict import FAILURES, needed, without
+from bot.core.verdict import FAILURES, needed, passed
 from bot.errors import InfraError, UserError
-from bot.model import Direction, Outcome, Report, Run, Sha, Tally, Test
+from bot.model import Direction, Report, Run, Sha, Tally, Test
 from bot.pipeline.bench import Bench, having_releases
 from bot.pipeline.hands import performer
 from bot.pipeline.shipped import shipped
@@ -46,5 +46,5 @@ def guests(desk: Bench, host: str | None, report: Report, tip: Sha, fix: Sha, ti
         return None
     devices = needed(report.runs, report.regression.signature)
     bad = sum(run.outcome in FAILURES for run in runs)
-    good = sum(run.outcome is Outcome.PASS and not without(run, devices) for run in runs)
+    good = sum(passed(run, devices) for run in runs)
     return Guests(name, Tally(tip, bad, bad + good)) if bad + good else None

@@ -11,11 +11,11 @@ from bot.bisect.crew import Perform
 from bot.bisect.runner import Asked as SearchStep
 from bot.bisect.runner import Search, search
 from bot.core import exposing, sides
-from bot.core.branches import series
+from bot.core.branches import stable_series
 from bot.core.confirmation import Rules
 from bot.core.course import course
 from bot.core.dag import Dag
-from bot.core.verdict import answers, without
+from bot.core.verdict import answers, passed
 from bot.errors import InfraError
 from bot.host.picks import Conflict, Pick, Revert, compose
 from bot.model import (
@@ -48,7 +48,7 @@ from bot.model import (
 )
 from bot.pipeline.bench import Bench, baseline_name, of_today
 from bot.pipeline.costing import Costing
-from bot.pipeline.fixes import later_fixes, posted_fixes
+from bot.pipeline.fixes import has, later_fixes, posted_fixes
 from bot.pipeline.local import host
 from bot.pipeline.mending import Mending
 from bot.pipeline.readers import readers
@@ -149,7 +149,8 @@ def investigate(
     table = _table(bench, asked, found, blamed, perform) if named and not asked.command else ()
     report = _report(bench, asked, found, finding, blamed, table, time.monotonic() - began)
     if named:
-        report = replace(_explained(bench, report, weighing), fixed_by=fixes, picked=picked)
+        offers = _offers(bench, report.culprit, fixes or ())
+        report = replace(_explained(bench, report, weighing), fixed_by=fixes, picked=picked, offers=offers)
     report = replace(report, sides=tested.result if tested else asked.sides, related=related(bench, report, dag))
     if named and not asked.command:
         report = replace(report, reproduction=reproduce(bench, report))
@@ -193,11 +194,11 @@ def _picked(
     """What the newest fixes that a stable branch lacks do on top of it. Fixes go to master first, so that one is there
     says nothing of this branch."""
     branch, bad = asked.regression.branch, asked.question.bad
-    if series(branch) is None or not isinstance(finding, FirstBad):
+    if stable_series(branch) is None or not isinstance(finding, FirstBad):
         return ()
     repository, tried = bench.repository, list[Picked]()
     for fix in fixes:
-        if len(fix.parents) != 1 or repository.is_ancestor(fix.sha, bad):
+        if len(fix.parents) != 1 or has(repository, bad, fix.sha):
             continue
         bench.progress.say(f"picking {fix.short} onto {asked.bad_name}")
         outcome = _composed(bench, asked, found, bad, Pick(fix.sha), (finding.confirmation.culprit,), perform)
@@ -257,8 +258,8 @@ def _composed(
     outcomes = {run.outcome for run in runs}
     if Outcome.NOT_BUILT in outcomes:
         return RevertOutcome.NOT_BUILT
-    whole = not any(without(run, found.bisection.devices) for run in runs)
-    return RevertOutcome.OK if whole and outcomes == {Outcome.PASS} else RevertOutcome.UNTESTABLE
+    whole = bool(runs) and all(passed(run, found.bisection.devices) for run in runs)
+    return RevertOutcome.OK if whole else RevertOutcome.UNTESTABLE
 
 
 def _table(bench: Bench, asked: Asked, found: Search, blamed: Sha | None, perform: Perform) -> tuple[Run, ...]:
@@ -337,7 +338,6 @@ def _report(
         toolchain=_toolchain(builds, found.bisection.host),
         host=_host(found),
         seconds=max(seconds, worked / bench.config.bisect.jobs),  # one that was gone on with took time before, too
-        offers=_offers(bench, culprit) if culprit else None,
         profile=None if asked.command else bench.rig.profile(question.case),
         paths=paths,
         readers=readers(repository, question.bad, culprit, paths or ()),
@@ -346,11 +346,11 @@ def _report(
     )
 
 
-def _offers(bench: Bench, culprit: Commit) -> tuple[Offer, ...] | None:
+def _offers(bench: Bench, culprit: Commit | None, fixes: Iterable[Commit]) -> tuple[Offer, ...] | None:
     """Patches on a list that say they cure it; of a series that was only posted itself nobody says so."""
-    if bench.repository.posted(culprit.sha):
+    if culprit is None or bench.repository.posted(culprit.sha):
         return None
-    return posted_fixes(bench.config, culprit, bench.progress.say, bench.stop)
+    return posted_fixes(bench.config, culprit, fixes, bench.progress.say, bench.stop)
 
 
 def _toolchain(builds: list[Build], on: str | None) -> str:

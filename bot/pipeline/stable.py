@@ -18,6 +18,7 @@ from bot.model import Outcome, Report, RevertOutcome, Sha
 from bot.pipeline import curing
 from bot.pipeline.bench import Bench
 from bot.pipeline.curing import Trial
+from bot.pipeline.fixes import has
 from bot.pipeline.following import noted, sides_of
 from bot.store.store import Entry
 from bot.watch.upstream import Tip
@@ -57,12 +58,13 @@ def _one(desk: Bench, entry: Entry, tips: Iterable[Tip]) -> None:
             found.append(before[tip.branch])
             continue
         known = before.get(tip.branch)
-        has = next(filter(None, (curing.has(desk, tip.sha, sha) for sha in curing.culprits(report))), None)
-        fix = None if has is None else curing.has(desk, tip.sha, cure.commit)
-        fresh = Standing(tip.branch, has, fix)
-        if has is None:
+        named = curing.culprits(report)
+        culprit = next(filter(None, (has(desk.repository, tip.sha, sha) for sha in named)), None)
+        fix = None if culprit is None else has(desk.repository, tip.sha, cure.commit)
+        fresh = Standing(tip.branch, culprit, fix)
+        if culprit is None:
             found.append(fresh)
-        elif known is not None and known.runs is not None and (known.culprit, known.fix) == (has, fix):
+        elif known is not None and known.runs is not None and (known.culprit, known.fix) == (culprit, fix):
             found.append(known)
         else:
             found.append(_run(desk, report, tip.sha, fresh, cure.commit))
@@ -100,7 +102,7 @@ def _before(desk: Bench, fix: Sha, tip: Sha) -> tuple[Sha, ...]:
         commit = desk.repository.commit(commit.parents[0])
         if not mine & series(commit.body):
             break
-        if curing.has(desk, tip, commit.sha) is None:
+        if has(desk.repository, tip, commit.sha) is None:
             found.append(commit.sha)
     return tuple(reversed(found))
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from bot.core.cure import not_shown
 from bot.core.hypothesis import often
 from bot.core.lifecycle import Tried
+from bot.core.verdict import needed, passed
 from bot.errors import UserError
 from bot.host import patches, postings
-from bot.model import Case, Outcome, Run, Sha, Test
+from bot.model import Case, Run, Sha, Test
 from bot.pipeline import curing
 from bot.pipeline.bench import Bench
 from bot.pipeline.confining import demanded
@@ -126,4 +127,5 @@ def _failing(trial: Trial, commit: Sha, cases: Iterable[Case]) -> list[Case]:
             desk.keep(fact)
             if isinstance(fact, Run):
                 found[fact.case] = fact
-    return [case for case in wanted if case in found and found[case].outcome is not Outcome.PASS]
+    devices = needed(trial.report.runs, trial.report.regression.signature)
+    return [case for case in wanted if case in found and not passed(found[case], devices)]

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from email.headerregistry import Address
 from urllib.parse import quote
 
-from bot.core.branches import series
+from bot.core.branches import stable_series
 from bot.core.gate import Kind
 from bot.core.outbox import named
 from bot.core.sides import comes_from
@@ -39,7 +39,7 @@ def recipients(report: Report, kind: Kind, settings: ReportSettings) -> Recipien
     one lacks.
     """
     lists = tuple(configured("report.lists", text) for text in settings.lists)
-    if comes_from(report.sides, report.good.sha, report.bad.sha) or series(report.regression.branch):
+    if comes_from(report.sides, report.good.sha, report.bad.sha) or stable_series(report.regression.branch):
         lists += stable_lists(settings)
     readers = report.readers or Readers(reviewers=reviewers(report.culprit.body) if report.culprit else ())
     others = (*_addresses(readers.migration), *(configured("report.cc", text) for text in settings.cc))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from bot.core.branches import series
+from bot.core.branches import stable_series
 from bot.errors import UserError
 from bot.model import Sha
 
@@ -25,7 +25,7 @@ class Tip:
     @property
     def stable(self) -> bool:
         """Whether it is a stable branch, by its name."""
-        return series(self.branch) is not None
+        return stable_series(self.branch) is not None
 
 
 def newest_series(releases: Iterable[str], count: int) -> tuple[str, ...]:
@@ -47,7 +47,7 @@ def watched(branches: Mapping[str, Sha], patterns: Iterable[tuple[str, str | Non
             raise UserError(f"watch.branches: upstream has no branch {pattern!r}; it has: {known}")
         for name in found:
             tips.setdefault(name, Tip(name, branches[name], since))
-    numbered = sorted(((number, name) for name in branches if (number := series(name))), reverse=True)
+    numbered = sorted(((number, name) for name in branches if (number := stable_series(name))), reverse=True)
     for _, name in numbered[:stable]:
         tips.setdefault(name, Tip(name, branches[name]))
     return tuple(tips.values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.core.verdict import Count, count, judge, needed, without
+from bot.core.verdict import Count, count, judge, needed, passed
 from bot.model import Observation, Outcome, Run, Signature, Verdict
 from tests.testing.world import CASE, OTHER, SIGNATURE, run
 
@@ -64,7 +64,7 @@ def test_a_pass_without_the_device_that_fails_is_neither_good_nor_bad() -> None:
     assert judge(lacks, SIGNATURE, devices) is Verdict.SKIP and judge(other, SIGNATURE, devices) is Verdict.GOOD
     assert judge(lacks, SIGNATURE) is Verdict.GOOD
     assert count([lacks, other, port], SIGNATURE, devices) == Count(good=1, bad=1, skip=1)
-    assert without(lacks, devices) == lacks.observation.left_out and without(other, devices) == ()
+    assert passed(other, devices) and not passed(lacks, devices) and passed(lacks) and not passed(port)
 
 
 def test_the_same_failure_is_told_by_its_key_not_by_its_spelling() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -11,8 +12,8 @@ import pytest
 from bot.config import load
 from bot.errors import Stopped
 from bot.host.git import POSTED, Repository
-from bot.model import Offer
-from bot.pipeline.fixes import later_fixes, posted_fixes
+from bot.model import Commit, Offer
+from bot.pipeline.fixes import has, later_fixes, posted_fixes
 from tests.build.project import Project
 from tests.host.test_mailbox import KINDS, Kind, Place
 from tests.testing import reports
@@ -40,10 +41,12 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     return made
 
 
-def found(place: Place, said: list[str] | None = None, stop: threading.Event | None = None) -> list[Offer] | None:
+def found(
+    place: Place, said: list[str] | None = None, stop: threading.Event | None = None, taken: tuple[Commit, ...] = ()
+) -> list[Offer] | None:
     box = f"replies.mailbox={{kind: {place.source.kind}, path: {place.source.path}}}"
     config = load(None, [box, "replies.trusted=mx.example.org"])
-    offers = posted_fixes(config, CULPRIT, (said if said is not None else []).append, stop or threading.Event())
+    offers = posted_fixes(config, CULPRIT, taken, (said if said is not None else []).append, stop or threading.Event())
     return None if offers is None else list(offers)
 
 
@@ -54,6 +57,9 @@ def test_the_newest_come_last_each_once_and_a_few_only(place: Place) -> None:
     place.deliver(patch("undated", fixes, day=None))
     says = f"Fixes: {CULPRIT.sha[:8]}"
     assert found(place) == [Offer(f"{name}@example.net", says) for name in ("second", "third", "fourth")]
+    merged = replace(reports.commit("d96c4d5f193e", "mend it"), body="mend it\n\nMessage-Id: <third@example.net>\n")
+    left = [one.mail for one in found(place, taken=(merged,)) or ()]
+    assert left[-2:] == ["second@example.net", "fourth@example.net"]
 
 
 def test_what_counts(place: Place) -> None:
@@ -99,7 +105,12 @@ def test_commits_that_say_so(tmp_path: Path) -> None:
     repository = Repository(project.path)
     assert {found.sha for found in later_fixes(repository, repository.commit(pick))} == {fix, own}
     assert [found.sha for found in later_fixes(repository, repository.commit(original))] == [fix]
+    assert has(repository, pick, pick) == pick and has(repository, original, pick) is None
+    project.git("checkout", "--quiet", "--detach", project.first)
+    away = project.commit({"f.c": "2\n"}, f"break it\n\n(cherry picked from commit {original})")
+    project.git("branch", "away", away)
+    assert has(repository, away, original) == away, "by what its message says"
 
 
 def test_where_no_mails_are_read() -> None:
-    assert posted_fixes(load(None, []), CULPRIT, print, threading.Event()) is None
+    assert posted_fixes(load(None, []), CULPRIT, (), print, threading.Event()) is None

@@ -164,11 +164,11 @@ def test_a_known_fix_is_named_and_holds_the_mail() -> None:
          "searched."),
         (False, (), "Known? No commit in our clone and no patch in our mailbox says that it fixes or reverts it; "
          "bug trackers were not searched."),
-        (False, ("a@example.org",), "Known? Posted, and in no branch of our clone (a hint, not run here): "
+        (False, ("a@example.org",), "Known? Patches in our mailbox that say so (hints, not run here): "
          "https://lore.kernel.org/qemu-devel/a@example.org/"),
         (True, ("a@example.org", "b@example.org"),
          'Known? These commits say that they fix or revert it (hints, not run here): d96c4d5f193e ("vl.c: mend it") '
-         "Posted, and in no branch of our clone (hints, not run here): "
+         "Patches in our mailbox that say so (hints, not run here): "
          "https://lore.kernel.org/qemu-devel/a@example.org/ https://lore.kernel.org/qemu-devel/b@example.org/"),
     ],
     ids=["not-read", "none", "posted", "both"],
